@@ -1,0 +1,113 @@
+"""Picture in, detections out: a model, the backend that runs it and the head that decodes it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import numpy as np
+
+from jetson_detect.core.backends.base import Backend, BackendDescription, BackendError
+from jetson_detect.core.detections import Detections
+from jetson_detect.core.heads import make_head
+from jetson_detect.core.model import ModelSpec
+from jetson_detect.core.pixels import Pixels
+from jetson_detect.core.preprocess import Preprocessor
+from jetson_detect.core.selection import Selection, suppress
+
+
+class Detector:
+    """Detects objects; owns its backend.  Used by one thread at a time."""
+
+    def __init__(self, model: ModelSpec, backend: Backend) -> None:
+        """Fit model and backend together.
+
+        Raises
+        ------
+        ModelError, BackendError, ValueError
+            If the backend's tensors are not the ones that the model names.
+
+        """
+        self._model = model
+        self._backend = backend
+        description = backend.description
+        file = description.file
+        inputs = {info.name: info for info in description.inputs}
+        name = file.tensor_name(model.input.name) if model.input.name else None
+        if name is None and len(inputs) == 1:
+            name = next(iter(inputs))
+        if name is None or name not in inputs:
+            raise BackendError(
+                f"{file.path}: has no input '{name}', but {', '.join(inputs)}; "
+                f"name one of them as input.name in {model.source}"
+            )
+        outputs = {info.name: info for info in description.outputs}
+        self._parts = {
+            part: file.tensor_name(wanted) for part, wanted in model.head.outputs.items()
+        }
+        missing = sorted(set(self._parts.values()) - set(outputs))
+        if missing:
+            raise BackendError(
+                f"{file.path}: has no output {', '.join(missing)}, but {', '.join(outputs)}; "
+                f"correct head.outputs or this file's tensors in {model.source}"
+            )
+        self._input_name = name
+        self._preprocess = Preprocessor(model.input, inputs[name])
+        self._head = make_head(model, {part: outputs[out] for part, out in self._parts.items()})
+
+    @property
+    def model(self) -> ModelSpec:
+        """The model that runs."""
+        return self._model
+
+    @property
+    def description(self) -> BackendDescription:
+        """The backend that runs it."""
+        return self._backend.description
+
+    def detect(self, pixels: Pixels, selection: Selection) -> Detections:
+        """Find the objects in a picture.
+
+        Returns
+        -------
+        Detections in pixels of the picture, clipped to it; possibly none.
+
+        Raises
+        ------
+        BackendError
+            If inference fails or returns numbers that are not finite.
+
+        """
+        tensor, transform = self._preprocess(pixels)
+        outputs = self._backend.run({self._input_name: tensor})
+        candidates = self._head.decode(
+            {part: outputs[name] for part, name in self._parts.items()}, selection
+        )
+        if not self._head.suppressed:
+            candidates = suppress(candidates, selection)
+        boxes = transform.boxes_to_source(candidates.boxes)
+        # A box that lies wholly in the padding has no area left in the picture.
+        visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        if not visible.all():
+            boxes, candidates = boxes[visible], candidates.take(np.flatnonzero(visible))
+        return Detections(boxes, candidates.scores, candidates.class_ids)
+
+    def warm_up(self) -> None:
+        """Run once on a grey picture: the first run allocates and is slow."""
+        spec = self._model.input
+        grey = np.full((spec.height, spec.width, 3), spec.padding_value, np.uint8)
+        self.detect(Pixels.from_array(grey), Selection.from_thresholds(self._model.thresholds))
+
+    def close(self) -> None:
+        """Close the backend; may be called twice."""
+        self._backend.close()
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,119 @@
+"""How a source image is fitted into a network's input, and how boxes come back from there.
+
+Coordinates are pixel edges, as in ``cv2.resize``: a resize from width ``w`` to ``w'`` maps
+``x`` to ``x * w' / w`` exactly, so that the round trip is exact too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ResizeMode(str, Enum):
+    """How the source image is fitted into the network's input."""
+
+    LETTERBOX = "letterbox"
+    """Keep the aspect ratio and pad what is left over."""
+    STRETCH = "stretch"
+    """Fill the input; the aspect ratio changes."""
+
+
+class Alignment(str, Enum):
+    """Where a letterboxed image lies in the network's input."""
+
+    CENTER = "center"
+    TOP_LEFT = "top_left"
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """The affine map from source pixels to network pixels, without rotation.
+
+    ``network = source * scale + offset``, separately in x and y.
+    """
+
+    source_width: int
+    source_height: int
+    network_width: int
+    network_height: int
+    content_x: int
+    """Left edge of the resized image in the network's input."""
+    content_y: int
+    """Top edge of the resized image in the network's input."""
+    content_width: int
+    content_height: int
+
+    @classmethod
+    def fit(
+        cls,
+        source_size: tuple[int, int],
+        network_size: tuple[int, int],
+        mode: ResizeMode = ResizeMode.LETTERBOX,
+        alignment: Alignment = Alignment.CENTER,
+    ) -> ImageTransform:
+        """The transform that fits ``source_size`` into ``network_size`` (both width, height).
+
+        The resized content has whole pixels, at least one in each direction, and the scale of
+        each axis follows from them; so boxes are undone by what was really done to the image.
+
+        Raises
+        ------
+        ValueError
+            If any size is not positive.
+
+        """
+        (source_width, source_height), (width, height) = source_size, network_size
+        if min(source_width, source_height, width, height) < 1:
+            raise ValueError(f"cannot fit an image of {source_size} into {network_size}")
+        if mode is ResizeMode.STRETCH:
+            content_width, content_height = width, height
+        else:
+            scale = min(width / source_width, height / source_height)
+            content_width = min(width, max(1, round(source_width * scale)))
+            content_height = min(height, max(1, round(source_height * scale)))
+        content_x, content_y = 0, 0
+        if alignment is Alignment.CENTER:
+            content_x, content_y = (width - content_width) // 2, (height - content_height) // 2
+        return cls(
+            source_width,
+            source_height,
+            width,
+            height,
+            content_x,
+            content_y,
+            content_width,
+            content_height,
+        )
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Network pixels per source pixel in x and y."""
+        return self.content_width / self.source_width, self.content_height / self.source_height
+
+    def boxes_to_network(self, boxes: NDArray[Any]) -> NDArray[np.float64]:
+        """Map (N, 4) boxes (x_min, y_min, x_max, y_max) from source to network pixels."""
+        scale_x, scale_y = self.scale
+        scale = np.array([scale_x, scale_y, scale_x, scale_y])
+        offset = np.array([self.content_x, self.content_y, self.content_x, self.content_y])
+        network: NDArray[np.float64] = np.asarray(boxes, np.float64) * scale + offset
+        return network
+
+    def boxes_to_source(self, boxes: NDArray[Any], *, clip: bool = True) -> NDArray[np.float32]:
+        """Map (N, 4) boxes (x_min, y_min, x_max, y_max) from network to source pixels.
+
+        Clipped to the image unless ``clip`` is false (rotated boxes reach over the border).
+        """
+        scale_x, scale_y = self.scale
+        scale = np.array([scale_x, scale_y, scale_x, scale_y])
+        offset = np.array([self.content_x, self.content_y, self.content_x, self.content_y])
+        source = (np.asarray(boxes, np.float64) - offset) / scale
+        if clip:
+            limit = [self.source_width, self.source_height, self.source_width, self.source_height]
+            np.clip(source, 0.0, limit, out=source)
+        rounded: NDArray[np.float32] = source.astype(np.float32)
+        return rounded
