@@ -1,0 +1,1 @@
+"""Between ROS messages and core types; no node, no topic."""

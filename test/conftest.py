@@ -1,0 +1,217 @@
+"""Real processes over real DDS: a domain of their own, bounded waits, nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Read by the middleware when the first context is made, in this process and in its children.
+from jetson_detect.transport import localhost_environment, shared_memory_environment
+
+os.environ.update(localhost_environment())
+os.environ.update(shared_memory_environment())
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+_DOMAINS = range(1, 100)  # above 101 the ports of a domain reach into Linux's ephemeral range
+SHARED_MEMORY = Path("/dev/shm")
+_SEGMENT_PREFIXES = ("fastdds_", "fastrtps_", "sem.fastdds_", "sem.fastrtps_")
+
+
+class RosProcess:
+    """A child process whose output is kept and can be waited for."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self.popen = subprocess.Popen(
+            arguments,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.popen.stdout is not None
+        for line in self.popen.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def output(self) -> str:
+        with self._changed:
+            return "\n".join(self.lines)
+
+    def wait_for_output(self, text: str, timeout: float = 30.0) -> None:
+        with self._changed:
+            found = self._changed.wait_for(
+                lambda: any(text in line for line in self.lines) or not self._reader.is_alive(),
+                timeout,
+            )
+            if not (found and any(text in line for line in self.lines)):
+                written = "\n".join(self.lines)
+                raise AssertionError(f"waited {timeout} s for {text!r} in vain; output:\n{written}")
+
+    def wait(self, timeout: float = 30.0) -> int:
+        status = self.popen.wait(timeout)
+        self._reader.join(timeout)
+        return status
+
+    def stop(self, with_signal: signal.Signals = signal.SIGINT, timeout: float = 20.0) -> int:
+        if self.popen.poll() is None:
+            self.popen.send_signal(with_signal)
+        return self.wait(timeout)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.wait()
+
+
+class RosGraph:
+    """One ROS domain: nodes of this process, and child processes beside them."""
+
+    def __init__(self, domain: int, folder: Path) -> None:
+        self.domain = domain
+        self.context = Context()
+        rclpy.init(args=[], context=self.context, domain_id=domain)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.processes: list[RosProcess] = []
+        self.environment = {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_LOG_DIR": str(folder / "log"),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def node(self, name: str = "test_node") -> Node:
+        """Make a node of this process."""
+        node = Node(name, context=self.context, start_parameter_services=False)
+        self.executor.add_node(node)
+        return node
+
+    def start(self, module: str, *arguments: object) -> RosProcess:
+        """Start ``python -m module arguments…`` in this domain."""
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        process = RosProcess(command, self.environment)
+        self.processes.append(process)
+        return process
+
+    def spin_until(
+        self, condition: Callable[[], object], timeout: float = 30.0, what: str = "the condition"
+    ) -> None:
+        """Serve callbacks until the condition holds; fail after ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                outputs = "\n---\n".join(process.output for process in self.processes)
+                raise AssertionError(f"waited {timeout} s for {what} in vain; output:\n{outputs}")
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.popen.poll() is None:
+                process.popen.send_signal(signal.SIGINT)
+        for process in self.processes:
+            try:
+                process.wait(20.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        for node in self.executor.get_nodes():
+            node.destroy_node()
+        self.executor.shutdown()
+        rclpy.try_shutdown(context=self.context)
+
+
+@contextlib.contextmanager
+def claimed_domain() -> Iterator[int]:
+    """Claim a ROS domain that no other test run on this machine uses."""
+    folder = Path("/tmp/jetson_detect_test_domains")
+    folder.mkdir(exist_ok=True)
+    for domain in _DOMAINS:
+        with (folder / str(domain)).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            yield domain
+            return
+    raise RuntimeError(f"all domains of {folder} are in use")
+
+
+def segments() -> set[str]:
+    """Names of what Fast DDS has in shared memory."""
+    return {
+        path.name for path in SHARED_MEMORY.iterdir() if path.name.startswith(_SEGMENT_PREFIXES)
+    }
+
+
+def remove_dead_segments() -> None:
+    """Remove what killed processes left: their lock files can be locked, a living one's cannot."""
+    for lock_file in SHARED_MEMORY.glob("fast*_el"):
+        with lock_file.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+        name = lock_file.name[: -len("_el")]
+        for leftover in (name, f"sem.{name}_mutex", lock_file.name):
+            (SHARED_MEMORY / leftover).unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_in_shared_memory() -> Iterator[None]:
+    """Every test that passes leaves /dev/shm as it was; killed processes are swept up after."""
+    before = segments()
+    yield
+    remove_dead_segments()
+    # A segment of a process outside this run may have come meanwhile: it is alive, so locked.
+    left = segments() - before
+    dead = {name for name in left if not name.endswith("_el") and f"{name}_el" not in segments()}
+    assert not {name for name in dead if not name.startswith("sem.")}
+
+
+@contextlib.contextmanager
+def ros_graph(folder: Path) -> Iterator[RosGraph]:
+    """Open a ROS domain; its processes and nodes end with it."""
+    with claimed_domain() as domain:
+        graph = RosGraph(domain, folder)
+        try:
+            yield graph
+        finally:
+            graph.close()
+            remove_dead_segments()
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Iterator[RosGraph]:
+    """A ROS domain of the test's own."""
+    with ros_graph(tmp_path) as graph:
+        yield graph
+
+
+@pytest.fixture(scope="module")
+def shared_graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RosGraph]:
+    """A ROS domain for all tests of a module that leave it as they found it."""
+    with ros_graph(tmp_path_factory.mktemp("graph")) as graph:
+        yield graph
