@@ -1,0 +1,1 @@
+"""Command lines: thin, one a module; what they do lives elsewhere."""

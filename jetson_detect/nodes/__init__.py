@@ -1,0 +1,1 @@
+"""ROS nodes: parameters, topics and life cycle around the core."""

@@ -1,0 +1,353 @@
+"""The detector as a managed node."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial, wraps
+
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
+from sensor_msgs.msg import Image
+
+from jetson_detect.conversion.images import pixels_from_image
+from jetson_detect.core.backends import BackendError, BackendOptions, open_backend
+from jetson_detect.core.detector import Detector
+from jetson_detect.core.model import ModelSpec, Precision, load_model
+from jetson_detect.core.newest_frames import NewestFrames
+from jetson_detect.core.pixels import PixelError
+from jetson_detect.core.selection import Selection
+from jetson_detect.nodes.camera_channel import CameraChannel
+from jetson_detect.nodes.detector_config import AUTO, DetectorConfig
+from jetson_detect.nodes.entry import StartError
+from jetson_detect.nodes.parameters import ParameterSet
+from jetson_detect.share import find_model
+
+_WORKER_STOP_S = 10.0
+
+
+Transition = Callable[["DetectorNode", State], TransitionCallbackReturn]
+
+
+def _reports_failure(transition: Transition) -> Transition:
+    """Log what stops a transition: rclpy turns an exception into a return code, in silence."""
+
+    @wraps(transition)
+    def reporting(node: DetectorNode, state: State) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except (
+            ValueError,
+            BackendError,
+        ) as error:  # ModelError, ParameterError: the user's to mend
+            text = str(error)
+        except Exception:
+            text = traceback.format_exc()
+        if node.context.ok():  # else the process was told to stop, and that is why it failed
+            node.get_logger().error(f"{transition.__name__}: {text}")
+        # On to on_error, which gives everything back and ends unconfigured.
+        return TransitionCallbackReturn.ERROR
+
+    return reporting
+
+
+class DetectorNode(LifecycleNode):
+    """Subscribes to cameras, runs the detector and publishes what it finds.
+
+    =============== ====================================================================
+    unconfigured    parameters are declared
+    inactive        the model is loaded and warm, publishers exist
+    active          images are subscribed to; each processed frame is answered
+    =============== ====================================================================
+
+    The executor's callbacks only put the newest frame of each camera into its slot; one worker
+    thread owns the detector.
+    """
+
+    def __init__(self, node_name: str = "detector", **arguments: object) -> None:
+        """Declare the parameters.
+
+        Parameters
+        ----------
+        node_name, arguments:
+            As for :class:`rclpy.node.Node`.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter was given a value it cannot have.
+
+        """
+        super().__init__(node_name, **arguments)
+        self._model: ModelSpec | None = None
+        self._detector: Detector | None = None
+        self._channels: list[CameraChannel] = []
+        self._frames: NewestFrames[CameraChannel, Image] | None = None
+        self._worker: threading.Thread | None = None
+        self._silence_timer: object | None = None
+        self._selection = Selection()
+        self._parameter_set = ParameterSet(
+            self, DetectorConfig, on_change=self._on_change, check=self._check
+        )
+
+    @property
+    def config(self) -> DetectorConfig:
+        """The parameters in force."""
+        return self._parameter_set.value
+
+    def start(self) -> None:
+        """Configure and activate, if the parameter ``autostart`` says so.
+
+        Raises
+        ------
+        StartError
+            If either fails; the log tells why.
+
+        """
+        if not self.config.autostart:
+            self.get_logger().info("waiting to be configured (autostart is false)")
+            return
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                raise StartError("the detector did not start; see the error above")
+
+    # -- life cycle ---------------------------------------------------------------------------
+
+    @_reports_failure
+    def on_configure(self, state: State) -> TransitionCallbackReturn:
+        """Load the model and make the publishers."""
+        self._configure()
+        return TransitionCallbackReturn.SUCCESS
+
+    @_reports_failure
+    def on_activate(self, state: State) -> TransitionCallbackReturn:
+        """Subscribe to the images and start to answer them."""
+        # Publishers first: until they are active they drop what is published.
+        result: TransitionCallbackReturn = super().on_activate(state)
+        if result != TransitionCallbackReturn.SUCCESS:
+            return result
+        self._frames = NewestFrames()
+        self._worker = threading.Thread(
+            target=self._work, args=(self._frames,), name="inference", daemon=True
+        )
+        self._worker.start()
+        for channel in self._channels:
+            channel.publish_labels(self._selection.score_threshold)
+            channel.open(partial(self._receive, self._frames))
+            self.get_logger().info(f"detecting: {channel.topic} -> {channel.answer_topic}")
+        if self.config.silence_warning_s > 0.0:
+            # Steady time: also with use_sim_time and no clock it says that nothing comes.
+            self._silence_timer = self.create_timer(
+                1.0, self._report_silence, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            )
+        return result
+
+    def on_deactivate(self, state: State) -> TransitionCallbackReturn:
+        """Unsubscribe and stop to answer."""
+        self._stop()
+        result: TransitionCallbackReturn = super().on_deactivate(state)
+        return result
+
+    def on_cleanup(self, state: State) -> TransitionCallbackReturn:
+        """Give the model and the publishers back."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: State) -> TransitionCallbackReturn:
+        """Give everything back."""
+        self._stop()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: State) -> TransitionCallbackReturn:
+        """Give everything back, so that the node can be configured again."""
+        self._stop()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def destroy_node(self) -> None:
+        """Give everything back and end the node."""
+        self._stop()
+        self._release()
+        super().destroy_node()
+
+    # -- configuration ------------------------------------------------------------------------
+
+    def _configure(self) -> None:
+        config = self.config
+        model = load_model(find_model(config.model))
+        self._check_classes(config, model)
+        namespaces = _output_namespaces(config)
+        start = time.monotonic()
+        backend = open_backend(
+            model,
+            "tflite",
+            BackendOptions(threads=config.threads),
+            None if config.precision == AUTO else Precision(config.precision),
+        )
+        try:
+            self._detector = Detector(model, backend)
+            self._detector.warm_up()
+        except BaseException:
+            backend.close()
+            raise
+        self._model = model
+        self.get_logger().info(
+            f"model '{model.name}' ({len(model.labels)} classes) runs on {backend.description}; "
+            f"ready after {time.monotonic() - start:.2f} s"
+        )
+        qos = config.image_qos.profile()
+        for topic, namespace in zip(config.image_topics, namespaces):
+            self._channels.append(CameraChannel(self, topic, namespace, qos, model.labels))
+        self._show_the_models_own_thresholds(config, model)
+
+    def _show_the_models_own_thresholds(self, config: DetectorConfig, model: ModelSpec) -> None:
+        """Put the thresholds in force where ``ros2 param get`` shows them."""
+        own: dict[str, float] = {}
+        if config.score_threshold < 0.0:
+            own["score_threshold"] = model.thresholds.score
+        if config.iou_threshold < 0.0:
+            own["iou_threshold"] = model.thresholds.iou
+        if config.max_detections == 0:
+            own["max_detections"] = model.thresholds.max_detections
+        if own:
+            self._parameter_set.set(**own)
+        self._selection = _selection(self.config, model)
+
+    def _check(self, config: DetectorConfig) -> None:
+        """Refuse what single parameters cannot: called for each change, also before one."""
+        if not config.image_topics:
+            raise ValueError("parameter 'image_topics' is empty: name at least one camera topic")
+        _output_namespaces(config)
+        if self._model is not None:
+            self._check_classes(config, self._model)
+
+    @staticmethod
+    def _check_classes(config: DetectorConfig, model: ModelSpec) -> None:
+        unknown = sorted(set(config.classes) - set(model.labels))
+        if unknown:
+            raise ValueError(
+                f"parameter 'classes' has {', '.join(map(repr, unknown))}, which model "
+                f"'{model.name}' does not know; its labels are {', '.join(model.labels)}"
+            )
+
+    def _on_change(self, old: DetectorConfig, new: DetectorConfig) -> None:
+        """Take live changes over; the worker reads the selection once for each frame."""
+        if self._model is None:
+            return
+        before = self._selection.score_threshold
+        self._selection = _selection(new, self._model)
+        if self._selection.score_threshold != before:
+            for channel in self._channels:
+                channel.publish_labels(self._selection.score_threshold)
+
+    def _release(self) -> None:
+        """Take back what configuring made."""
+        for channel in self._channels:
+            channel.destroy()
+        self._channels = []
+        if self._detector is not None:
+            self._detector.close()
+        self._detector = self._model = None
+
+    # -- frames -------------------------------------------------------------------------------
+
+    def _receive(
+        self, frames: NewestFrames[CameraChannel, Image], channel: CameraChannel, message: Image
+    ) -> None:
+        if self.config.enabled and frames.put(channel, message):
+            channel.counts.replaced += 1
+
+    def _work(self, frames: NewestFrames[CameraChannel, Image]) -> None:
+        """Answer frames until there are no more; runs in a thread of its own."""
+        detector = self._detector
+        assert detector is not None
+        while (taken := frames.take()) is not None:
+            channel, message = taken
+            try:
+                pixels = pixels_from_image(message)
+                detections = detector.detect(pixels, self._selection)
+                channel.publish(detections, message, pixels, self.config.class_id_format)
+            except (PixelError, BackendError) as error:
+                channel.report_bad_frame(error)
+            except Exception as error:
+                if not self.context.ok():
+                    return  # the process is stopping and the publishers are gone
+                channel.report_bad_frame(error)
+
+    def _stop(self) -> None:
+        """Unsubscribe and wait until the frame in work is answered."""
+        if self._silence_timer is not None:
+            self.destroy_timer(self._silence_timer)
+            self._silence_timer = None
+        for channel in self._channels:
+            channel.close()
+        if self._frames is not None:
+            self._frames.close()
+        if self._worker is not None:
+            self._worker.join(_WORKER_STOP_S)
+            if self._worker.is_alive() and self.context.ok():
+                self.get_logger().error(f"inference has not ended after {_WORKER_STOP_S:.0f} s")
+            if self.context.ok():
+                for channel in self._channels:
+                    counts = channel.counts
+                    self.get_logger().info(
+                        f"{channel.topic}: {counts.received} frames received, {counts.answered} "
+                        f"answered, {counts.replaced} replaced by newer ones, {counts.failed} bad"
+                    )
+        self._frames = self._worker = None
+
+    def _report_silence(self) -> None:
+        if self.config.enabled:
+            for channel in self._channels:
+                channel.report_silence(self.config.silence_warning_s)
+
+
+def _selection(config: DetectorConfig, model: ModelSpec) -> Selection:
+    """What the parameters select; where they leave it open, what the model does."""
+    selection = Selection.from_thresholds(model.thresholds)
+    if config.score_threshold >= 0.0:
+        selection = replace(selection, score_threshold=config.score_threshold)
+    if config.iou_threshold >= 0.0:
+        selection = replace(selection, iou_threshold=config.iou_threshold)
+    if config.max_detections > 0:
+        selection = replace(selection, max_detections=config.max_detections)
+    wanted = frozenset(model.labels.index(label) for label in config.classes)
+    return replace(
+        selection,
+        hypotheses=config.max_hypotheses,
+        class_agnostic=config.class_agnostic,
+        class_ids=wanted or None,
+    )
+
+
+def _output_namespaces(config: DetectorConfig) -> tuple[str, ...]:
+    """Where each camera's answers go: as configured, else beside its images.
+
+    Raises
+    ------
+    ValueError
+        If two cameras would publish on the same topics.
+
+    """
+    namespaces = config.output_namespaces
+    if not namespaces:
+        # "" for a bare name: then the answers are in the node's own namespace, as the image is.
+        namespaces = tuple(topic.rpartition("/")[0] for topic in config.image_topics)
+    elif len(namespaces) != len(config.image_topics):
+        raise ValueError(
+            f"parameter 'output_namespaces' has {len(namespaces)} entries for "
+            f"{len(config.image_topics)} image_topics; give one for each, or none"
+        )
+    shared = [namespace for namespace, count in Counter(namespaces).items() if count > 1]
+    if shared:
+        topics = [t for t, n in zip(config.image_topics, namespaces) if n == shared[0]]
+        raise ValueError(
+            f"the answers to {' and '.join(topics)} would share the topic "
+            f"{shared[0]}/detections; give each camera one of its own in 'output_namespaces'"
+        )
+    return tuple(namespace.rstrip("/") for namespace in namespaces)
