@@ -1,0 +1,1 @@
+"""Recorded topics: read and write rosbag2 bags, without a ROS node."""
