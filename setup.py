@@ -12,7 +12,8 @@ def installed_below_share(folder: str) -> list[tuple[str, list[str]]]:
     """List a folder's files for ``data_files``, subfolders kept."""
     groups: dict[str, list[str]] = {}
     for path in sorted(Path(folder).rglob("*")):
-        if path.is_file():
+        # Keras files are what other formats are made of; no robot runs them.
+        if path.is_file() and path.suffix != ".keras":
             groups.setdefault(str(SHARE / path.parent), []).append(str(path))
     return list(groups.items())
 
@@ -30,6 +31,7 @@ setup(
         *installed_below_share("models"),
     ],
     install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},  # which tells colcon test to use it
     python_requires=">=3.10",
     zip_safe=False,
     author="jetson_detect maintainers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 
 from jetson_detect.share import share_folder
@@ -13,12 +14,21 @@ _KILTED_RCLPY = 9
 def shared_memory_environment() -> dict[str, str]:
     """Environment variables that give a process's images enough shared memory.
 
-    They must be set before the process makes its first node.  Fast DDS 3 (Kilted) warns when the
-    older variable is set, Fast DDS 2 (Humble, Jazzy) reads no other.
+    The middleware reads them when the process makes its first node.  Fast DDS 3 (Kilted) warns
+    when the older variable is set, Fast DDS 2 (Humble, Jazzy) reads no other.
     """
     is_fastdds3 = int(version("rclpy").split(".")[0]) >= _KILTED_RCLPY
     name = "FASTDDS_DEFAULT_PROFILES_FILE" if is_fastdds3 else "FASTRTPS_DEFAULT_PROFILES_FILE"
     return {name: str(share_folder() / "config" / "fastdds_shared_memory.xml")}
+
+
+def use_shared_memory_profile() -> None:
+    """Give this process's images enough shared memory.
+
+    A Fast DDS profile that the environment names stays in force; an empty name stands for none.
+    """
+    if not any(name.endswith("_DEFAULT_PROFILES_FILE") for name in os.environ):
+        os.environ.update(shared_memory_environment())
 
 
 def localhost_environment() -> dict[str, str]:

@@ -43,6 +43,8 @@ class Environment:
         self.sourced = sourced
         self.python = folder / "bin" / "python"
         self.log = folder / "setup.log"
+        self.constraints = folder / "constraints.txt"
+        """Versions that no install may change."""
         self._stamp_file = folder / "setup-stamps.json"
         # Another interpreter, or a moved folder, makes everything in it useless.
         self._identity = "/".join([sys.executable, sys.version, str(folder), distro, str(sourced)])
@@ -95,9 +97,10 @@ class Environment:
 
     def pip_install(self, *arguments: str) -> None:
         """Install with pip."""
-        self.run(
-            [str(self.python), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
-        )
+        pip = [str(self.python), "-m", "pip", "install", "--disable-pip-version-check"]
+        if self.constraints.exists():
+            pip += ["--constraint", str(self.constraints)]
+        self.run([*pip, *arguments])
 
 
 def create(environment: Environment) -> None:
@@ -107,6 +110,34 @@ def create(environment: Environment) -> None:
     venv.create(environment.folder, with_pip=True, system_site_packages=environment.sourced)
 
 
+def install_missing(environment: Environment, requirements: Path) -> None:
+    """Install beside a sourced ROS what it lacks; what apt has stays apt's."""
+    missing = []
+    for line in requirements.read_text(encoding="utf-8").splitlines():
+        requirement, _, module = line.partition("# import ")
+        if module and (
+            module == "setuptools"  # there is one, but too old to build an editable install
+            or not environment.evaluate(f"importlib.util.find_spec('{module}') or ''")
+        ):
+            missing.append(requirement.strip())
+    # The message packages of ROS are compiled against the system's NumPy, and do not load with
+    # another major version.
+    numpy_version = environment.evaluate("__import__('numpy').__version__")
+    if numpy_version:
+        environment.constraints.write_text(f"numpy=={numpy_version}\n", encoding="utf-8")
+    environment.pip_install(*missing)
+
+
+def check_sourced_ros(environment: Environment) -> None:
+    """Raise an error if the sourced ROS is made for another Python."""
+    if not environment.evaluate("__import__('rclpy.node').__name__"):
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise SetupError(
+            f"ROS {environment.distro} is sourced, but Python {version} ({sys.executable}) cannot "
+            "import its rclpy; take the Python it was built for: make PYTHON=/usr/bin/python3 …"
+        )
+
+
 def make_prefix(environment: Environment) -> None:
     """Let every Python of the environment know that the environment is its ROS installation.
 
@@ -114,7 +145,11 @@ def make_prefix(environment: Environment) -> None:
     """
     site_packages = Path(environment.evaluate("sysconfig.get_paths()['purelib']"))
     (site_packages / "ros_prefix.pth").write_text(
-        "import os, sys; os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix); "
+        # After the workspaces that are sourced (colcon's install/setup.bash), which name only
+        # themselves.
+        "import os, sys; paths = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep); "
+        "os.environ['AMENT_PREFIX_PATH'] = os.pathsep.join("
+        "[p for p in paths if p and p != sys.prefix] + [sys.prefix]); "
         f"os.environ.setdefault('ROS_DISTRO', '{environment.distro}')\n",
         encoding="utf-8",
     )
@@ -180,7 +215,8 @@ def set_up(environment: Environment, with_test: bool) -> None:
     environment.step("virtual environment", [], lambda: create(environment))
     run = requirements / "run.txt"
     if environment.sourced:
-        environment.step("Python packages", [run], lambda: environment.pip_install("-r", str(run)))
+        environment.step("Python packages", [run], lambda: install_missing(environment, run))
+        environment.step("sourced ROS", [], lambda: check_sourced_ros(environment))
     else:
         ros = requirements / f"ros-{environment.distro}.txt"
         environment.step(
@@ -199,7 +235,7 @@ def set_up(environment: Environment, with_test: bool) -> None:
         environment.step(
             "test tools",
             [run, test],
-            lambda: environment.pip_install("-r", str(run), "-r", str(test)),
+            lambda: environment.pip_install("-r", str(test)),
         )
     environment.step(
         "jetson_detect",
@@ -219,9 +255,10 @@ def main() -> int:
         "--with", dest="extra", choices=["test"], help="also install the test tools"
     )
     arguments = parser.parse_args()
-    # A choice of wheels sets ROS_DISTRO alone; a sourced ROS sets the prefix path too.
+    # A choice of wheels sets ROS_DISTRO alone; a sourced ROS sets the prefix path too, and so does
+    # a colcon workspace on top of the wheels, which has no rclpy of its own.
     sourced = bool(os.environ.get("ROS_DISTRO")) and any(
-        not (Path(prefix) / "pyvenv.cfg").exists()
+        (Path(prefix) / "share" / "rclpy").is_dir() and not (Path(prefix) / "pyvenv.cfg").exists()
         for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))
     )
     known = sorted(path.stem[4:] for path in (ROOT / "requirements").glob("ros-*.txt"))

@@ -15,17 +15,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-# Read by the middleware when the first context is made, in this process and in its children.
-from jetson_detect.transport import localhost_environment, shared_memory_environment
-
-os.environ.update(localhost_environment())
-os.environ.update(shared_memory_environment())
-
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+
+from jetson_detect.transport import localhost_environment, shared_memory_environment
+
+# Read by the middleware when the first context is made, in this process and in its children.
+os.environ.update(localhost_environment())
+os.environ.update(shared_memory_environment())
+
+# Started in the background by a shell, this process ignores SIGINT, and its children would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _DOMAINS = range(1, 100)  # above 101 the ports of a domain reach into Linux's ephemeral range
 SHARED_MEMORY = Path("/dev/shm")

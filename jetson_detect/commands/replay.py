@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -165,11 +164,6 @@ def _run(options: argparse.Namespace, ros_arguments: list[str], stop: StopSignal
     from jetson_detect.bags.reader import BagReader
     from jetson_detect.bags.writer import BagWriter
 
-    # Read by the middleware when the context is made; what the user has set stays.
-    from jetson_detect.transport import shared_memory_environment
-
-    for name, value in shared_memory_environment().items():
-        os.environ.setdefault(name, value)
     try:
         if options.report is not None:
             _check_writable(options.report)
@@ -266,11 +260,10 @@ def _play(
     stop: StopSignals,
 ) -> tuple[Ending, str, ReplayReport]:
     """Play the bag; returns how it ended, why if it did not finish, and what came back."""
-    from rclpy.executors import SingleThreadedExecutor
-
     from jetson_detect.bags.frames import frames
     from jetson_detect.bags.ledger import FrameLedger, SentFrame
     from jetson_detect.nodes.bag_player import BagPlayer
+    from jetson_detect.nodes.entry import ros_executor
 
     ledger = FrameLedger()
 
@@ -284,16 +277,16 @@ def _play(
     if output is not None:
         for camera in config.cameras:
             output.add_topic(camera.detections, _DETECTIONS)
-    with _ros(ros_arguments):
+    with ros_executor(ros_arguments) as executor:
         player = BagPlayer(
             config,
             ledger,
             on_answer=write_answer,
             on_lost=tell_lost,
             should_stop=lambda: stop.requested,
+            context=executor.context,
             start_parameter_services=False,
         )
-        executor = SingleThreadedExecutor()
         executor.add_node(player)
         try:
             if not options.quiet:
@@ -303,22 +296,8 @@ def _play(
             sequence = frames(bag.messages(recorded), images, player.stamped_companions)
             ending = player.play(islice(sequence, options.limit))
         finally:
-            executor.shutdown()
             player.destroy_node()
     return ending, player.problem, ledger.report(player.labels)
-
-
-@contextlib.contextmanager
-def _ros(arguments: list[str]) -> Iterator[None]:
-    """Keep ROS up, its signal handlers down: they would break off what must be finished."""
-    import rclpy
-    from rclpy.signals import SignalHandlerOptions
-
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        yield
-    finally:
-        rclpy.try_shutdown()
 
 
 def _conclude(

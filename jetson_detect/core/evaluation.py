@@ -23,6 +23,10 @@ _IOU_50, _IOU_75 = 0, 5
 """Indices into COCO's thresholds, 0.50, 0.55, … 0.95."""
 
 
+class EvaluationError(RuntimeError):
+    """A library that evaluating needs is missing."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Average precision over a set of images, between 0 and 1.
@@ -44,6 +48,8 @@ class Evaluation:
     """Mean over the IoU thresholds 0.50, 0.55, … 0.95."""
     ap50_by_class: Mapping[str, float]
     """At an IoU of at least 0.50, for each label that occurs in the truth."""
+    ap75_by_class: Mapping[str, float]
+    """At an IoU of at least 0.75, for each label that occurs in the truth."""
 
 
 class Evaluator:
@@ -100,7 +106,7 @@ class Evaluator:
 
         Raises
         ------
-        RuntimeError
+        EvaluationError
             If pycocotools is not installed.
 
         """
@@ -112,6 +118,10 @@ class Evaluator:
         def mean(values: NDArray[np.float64]) -> float:
             return float(values.mean()) if values.size else 0.0
 
+        def by_class(values: NDArray[np.float64]) -> dict[str, float]:
+            names = (self._labels[class_id] for class_id in present.tolist())
+            return dict(zip(names, values.tolist()))
+
         return Evaluation(
             images=self._images,
             ground_truths=len(self._truths),
@@ -119,10 +129,8 @@ class Evaluator:
             map50=mean(average[_IOU_50]),
             map75=mean(average[_IOU_75]),
             map50_95=mean(average),
-            ap50_by_class={
-                self._labels[class_id]: float(average[_IOU_50, column])
-                for column, class_id in enumerate(present.tolist())
-            },
+            ap50_by_class=by_class(average[_IOU_50]),
+            ap75_by_class=by_class(average[_IOU_75]),
         )
 
     def _precisions(self) -> NDArray[np.float64]:
@@ -131,7 +139,7 @@ class Evaluator:
             from pycocotools.coco import COCO
             from pycocotools.cocoeval import COCOeval
         except ImportError as error:
-            raise RuntimeError(
+            raise EvaluationError(
                 f"comparing with ground truth needs pycocotools ({error}); "
                 "pip install pycocotools, or apt-get install python3-pycocotools"
             ) from error

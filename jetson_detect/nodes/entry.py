@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import rclpy
+from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from jetson_detect.nodes.parameters import ParameterError
+from jetson_detect.transport import use_shared_memory_profile
 
 
 class StartError(RuntimeError):
@@ -32,6 +37,7 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str] | None = No
     node: Node | None = None
     executor: SingleThreadedExecutor | None = None
     try:
+        use_shared_memory_profile()
         rclpy.init(args=None if arguments is None else list(arguments))
         started = True
         node = make_node()
@@ -44,8 +50,11 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str] | None = No
         if rclpy.ok():
             print(f"error: {error}", file=sys.stderr, flush=True)
             return 1
-    except Exception:
-        if rclpy.ok() or not started:
+    except Exception as error:
+        if not started:  # what rclpy says of arguments that it does not understand
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            return 1
+        if rclpy.ok():
             raise
     finally:
         _tear_down(node, executor)
@@ -53,13 +62,35 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str] | None = No
 
 
 def _tear_down(node: Node | None, executor: SingleThreadedExecutor | None) -> None:
-    """Destroy what exists; a second Ctrl-C must not leave a traceback behind."""
+    """Destroy what exists; further Ctrl-C must not leave a traceback behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if executor is not None:
+        executor.shutdown()
+    if node is not None:
+        node.destroy_node()
+    rclpy.try_shutdown()
+
+
+@contextlib.contextmanager
+def ros_executor(arguments: Sequence[str]) -> Iterator[SingleThreadedExecutor]:
+    """Keep ROS up for a command that spins by itself; gives it an executor.
+
+    The context is its own, so nodes are made with ``context=executor.context``.  ROS's signal
+    handlers stay down: they would break off what the command must finish.
+
+    Args:
+        arguments: a command line, for its ``--ros-args``.
+    """
+    use_shared_memory_profile()
+    context = Context()
+    rclpy.init(
+        args=list(arguments), context=context, signal_handler_options=SignalHandlerOptions.NO
+    )
     try:
-        if executor is not None:
+        executor = SingleThreadedExecutor(context=context)
+        try:
+            yield executor
+        finally:
             executor.shutdown()
-        if node is not None:
-            node.destroy_node()
-    except KeyboardInterrupt:
-        pass
     finally:
-        rclpy.try_shutdown()
+        rclpy.try_shutdown(context=context)

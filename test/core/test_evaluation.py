@@ -97,13 +97,27 @@ def test_without_truth_or_images_the_score_is_zero():
     result = evaluate((found((A, 0, 0.9)), found()))
     assert (result.map50, result.map75, result.map50_95) == (0.0, 0.0, 0.0)
     assert result.ap50_by_class == {}
+    assert result.ap75_by_class == {}
     assert result.predictions == 1
+
+
+def test_each_class_has_its_precision_at_both_overlaps():
+    # An IoU of 0.667 for the ball, and one of two boxes exactly.
+    shifted = (12, 10, 22, 20)
+    result = evaluate(
+        (found((shifted, 0, 0.9), (B, 1, 0.8)), found((A, 0, 1.0), (A, 1, 1.0), (B, 1, 1.0)))
+    )
+    assert result.ap50_by_class == {"ball": pytest.approx(1.0), "box": pytest.approx(51 / 101)}
+    assert result.ap75_by_class == {"ball": 0.0, "box": pytest.approx(51 / 101)}
+    assert list(result.ap75_by_class) == ["ball", "box"]
+    assert result.map75 == pytest.approx(51 / 101 / 2)
 
 
 def test_nothing_found_scores_zero():
     result = evaluate((found(), found((A, 1, 1.0))))
     assert result.map50 == 0.0
     assert result.ap50_by_class == {"box": 0.0}
+    assert result.ap75_by_class == {"box": 0.0}
 
 
 def test_only_classes_of_the_truth_enter_the_mean():
