@@ -1,0 +1,402 @@
+"""The launch files, run by the real launch_ros wherever that is installed.
+
+No registry has launch_ros: with ROS from PyPI only the tests of the files' text run.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+from rclpy.parameter import parameter_value_to_python
+from vision_msgs.msg import Detection2DArray
+
+from jetson_detect.nodes.detector_config import DetectorConfig
+from jetson_detect.nodes.parameters import specifications
+from jetson_detect.nodes.scene_camera_node import SceneCameraConfig
+from jetson_detect.transport import shared_memory_environment
+
+FOLDER = Path(__file__).resolve().parents[2] / "launch"
+FILES = sorted(path.name for path in FOLDER.glob("*.launch.py"))
+(PROFILE,) = shared_memory_environment()
+
+# -- what can be told from the text alone ---------------------------------------------------------
+
+
+def literal_keys(dictionary: ast.expr) -> set[str]:
+    assert isinstance(dictionary, ast.Dict)
+    return {ast.literal_eval(key) for key in dictionary.keys if key is not None}
+
+
+def keys_of(file: str, table: str) -> set[str]:
+    """Keys of a dictionary that a launch file defines at its top."""
+    for statement in ast.parse((FOLDER / file).read_text()).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == table:
+            return literal_keys(statement.value)
+    raise AssertionError(f"{file} has no {table}")
+
+
+def keyword_of(file: str, call: str, keyword: str) -> ast.expr:
+    """What a launch file's only call of a name gives for a keyword."""
+    (found,) = (
+        node
+        for node in ast.walk(ast.parse((FOLDER / file).read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == call
+    )
+    return next(each.value for each in found.keywords if each.arg == keyword)
+
+
+def parameters_of(config: type) -> set[str]:
+    return {each.name for each in specifications(config)} | {"use_sim_time"}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_launch_file_is_valid_python_that_describes_a_launch(file):
+    namespace = compile((FOLDER / file).read_text(), file, "exec").co_names
+    assert "generate_launch_description" in namespace
+
+
+def test_detect_launch_sets_only_parameters_that_the_detector_has():
+    assert keys_of("detect.launch.py", "_PARAMETERS") <= parameters_of(DetectorConfig)
+
+
+def test_demo_launch_sets_only_parameters_that_the_camera_has():
+    parameters = keyword_of("demo.launch.py", "Node", "parameters")
+    assert isinstance(parameters, ast.List)
+    assert literal_keys(parameters.elts[0]) <= parameters_of(SceneCameraConfig)
+
+
+def test_demo_launch_passes_only_arguments_that_detect_launch_declares():
+    passed = keyword_of("demo.launch.py", "IncludeLaunchDescription", "launch_arguments")
+    assert isinstance(passed, ast.Call)
+    assert isinstance(passed.func, ast.Attribute)
+    assert literal_keys(passed.func.value) <= (
+        keys_of("detect.launch.py", "_ARGUMENTS") | keys_of("detect.launch.py", "_PARAMETERS")
+    )
+
+
+# -- with the real launch_ros ---------------------------------------------------------------------
+
+RUNNER = """
+import os
+import sys
+
+# Not a checkout in the current folder, but what is installed.
+sys.path = [folder for folder in sys.path if folder not in ("", os.getcwd())]
+
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+arguments = sys.argv[2:]
+service = LaunchService(argv=arguments, noninteractive="ON_A_TERMINAL" not in os.environ)
+service.include_launch_description(
+    LaunchDescription(
+        [
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(sys.argv[1]),
+                launch_arguments=[argument.split(":=", 1) for argument in arguments],
+            )
+        ]
+    )
+)
+sys.exit(service.run())
+"""
+
+
+def installed_prefix() -> Path:
+    """Where the package is installed; skips where the launch files cannot be run."""
+    try:
+        # Not `launch` alone: that may be this repository's folder, as a namespace package.
+        importlib.import_module("launch.actions")
+        importlib.import_module("launch_ros.actions")
+    except ImportError as error:
+        pytest.skip(f"launch_ros is not installed ({error})")
+    try:
+        prefix = Path(get_package_prefix("jetson_detect"))
+    except PackageNotFoundError:
+        pytest.skip("jetson_detect is in no ROS prefix (colcon build, and source setup.bash)")
+    if not (prefix / "lib" / "jetson_detect" / "detector_node").exists():
+        pytest.skip(f"jetson_detect's programs are not installed in {prefix}")
+    return prefix
+
+
+class Launched:
+    """A launch file that runs in a process of its own, and what can be asked about it."""
+
+    def __init__(self, graph: Any, folder: Path, file: str, arguments: tuple[str, ...]) -> None:
+        self.graph = graph
+        self.share = installed_prefix() / "share" / "jetson_detect"
+        self.node: Any = None
+        (folder / "run_launch_file.py").write_text(RUNNER)
+        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+        graph.environment["PYTHONPATH"] = path.rstrip(os.pathsep)
+        graph.environment.pop(PROFILE, None)  # for the tests' own processes
+        self.process = graph.start("run_launch_file", self.share / "launch" / file, *arguments)
+
+    def pids(self, executable: str) -> list[int]:
+        """Processes that were started, oldest first."""
+        pattern = rf"\[{executable}-\d+\]: process started with pid \[(\d+)\]"
+        return [int(pid) for pid in re.findall(pattern, self.process.output)]
+
+    def environment(self) -> dict[str, str]:
+        """The running detector's."""
+        text = Path(f"/proc/{self.pids('detector_node')[0]}/environ").read_text()
+        return dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
+
+    def ask(self, service_type: Any, name: str, request: Any) -> Any:
+        """Call a service, again if its answer was lost: the two sides still discover each other."""
+        if self.node is None:
+            self.node = self.graph.node("asking")
+        client = self.node.create_client(service_type, name)
+        self.graph.spin_until(client.service_is_ready, what=f"service {name}")
+        asked: list[tuple[float, Any]] = []
+
+        def answer() -> Any:
+            if not asked or time.monotonic() - asked[-1][0] > 2.0:
+                asked.append((time.monotonic(), client.call_async(request)))
+            return next((future for _, future in asked if future.done()), None)
+
+        self.graph.spin_until(answer, what=f"answer of {name}")
+        result = answer().result()
+        self.node.destroy_client(client)
+        return result
+
+    def parameter(self, node: str, name: str) -> Any:
+        request = GetParameters.Request(names=[name])
+        (value,) = self.ask(GetParameters, f"{node}/get_parameters", request).values
+        value = parameter_value_to_python(value)
+        return list(value) if isinstance(value, (list, tuple)) else value
+
+    def state(self, node: str) -> int:
+        return self.ask(GetState, f"{node}/get_state", GetState.Request()).current_state.id
+
+
+Launch = Callable[..., Launched]
+
+
+@pytest.fixture
+def launch(graph: Any, tmp_path: Path) -> Launch:
+    installed_prefix()
+    return lambda file, *arguments: Launched(graph, tmp_path, file, arguments)
+
+
+ROBOT_EYE = "/robot/eye"
+GIVEN: dict[str, str] = {
+    "namespace": "robot",
+    "name": "eye",
+    "image_topics": "/front/image_raw, /rear/image_raw",
+    "model": "2024",
+    "precision": "int8",
+    "class_id_format": "index",
+    "score_threshold": "1",
+    "use_sim_time": "true",
+    "autostart": "false",
+    "log_level": "warn",
+    "respawn": "true",
+    "dds_profile": "false",
+}
+ARRIVES: dict[str, Any] = {
+    "image_topics": ["/front/image_raw", "/rear/image_raw"],
+    "model": "2024",
+    "precision": "int8",
+    "class_id_format": "index",
+    "score_threshold": 1.0,
+    "use_sim_time": True,
+    "autostart": False,
+}
+
+
+@pytest.fixture(scope="module")
+def everything_given(shared_graph: Any, tmp_path_factory: pytest.TempPathFactory) -> Launched:
+    installed_prefix()
+    params_file = tmp_path_factory.mktemp("given") / "params.yaml"
+    params_file.write_text("/**: {ros__parameters: {model: other, max_detections: 7}}")
+    arguments = [f"{name}:={value}" for name, value in GIVEN.items()]
+    return Launched(
+        shared_graph,
+        params_file.parent,
+        "detect.launch.py",
+        (*arguments, f"params_file:={params_file}"),
+    )
+
+
+def test_these_tests_give_every_argument():
+    arguments = keys_of("detect.launch.py", "_ARGUMENTS")
+    parameters = keys_of("detect.launch.py", "_PARAMETERS")
+    assert GIVEN.keys() | {"params_file"} == arguments | parameters
+    assert ARRIVES.keys() == parameters
+
+
+@pytest.mark.dds
+@pytest.mark.parametrize("name", ARRIVES)
+def test_an_argument_reaches_its_parameter_of_the_named_node(everything_given, name):
+    value = everything_given.parameter(ROBOT_EYE, name)
+    assert value == ARRIVES[name]
+    assert type(value) is type(ARRIVES[name])
+
+
+@pytest.mark.dds
+def test_what_only_the_parameter_file_says_reaches_the_node(everything_given):
+    assert everything_given.parameter(ROBOT_EYE, "max_detections") == 7
+
+
+@pytest.mark.dds
+def test_without_autostart_the_node_waits_to_be_configured(everything_given):
+    assert everything_given.state(ROBOT_EYE) == State.PRIMARY_STATE_UNCONFIGURED
+
+
+@pytest.mark.dds
+def test_the_log_level_reaches_the_node(everything_given):
+    assert everything_given.parameter(ROBOT_EYE, "autostart") is False
+    assert "waiting to be configured" not in everything_given.process.output
+
+
+@pytest.mark.dds
+def test_the_dds_profile_can_be_left_out(everything_given):
+    assert everything_given.parameter(ROBOT_EYE, "autostart") is False
+    assert everything_given.environment()[PROFILE] == ""
+
+
+@pytest.mark.dds
+def test_a_node_that_is_killed_is_started_again_if_that_is_asked_for(launch):
+    running = launch("detect.launch.py", "autostart:=false", "respawn:=true")
+    running.process.wait_for_output("[detector_node-1] ")
+    os.kill(running.pids("detector_node")[0], signal.SIGKILL)
+
+    def is_ready_again() -> bool:
+        return running.process.output.count("waiting to be configured") == 2
+
+    running.graph.spin_until(is_ready_again, what="the detector's next start")
+
+
+@pytest.mark.dds
+@pytest.mark.parametrize("as_ctrl_c", [False, True], ids=["launch alone", "as Ctrl-C does"])
+def test_without_arguments_the_detector_runs_until_sigint(launch, graph, as_ctrl_c):
+    if as_ctrl_c:
+        graph.environment["ON_A_TERMINAL"] = "1"
+    running = launch("detect.launch.py")
+    running.process.wait_for_output("detecting: /image_raw -> /detections")
+    defaults = yaml.safe_load((running.share / "config" / "detector.yaml").read_text())
+    defaults = defaults["/**"]["ros__parameters"]
+    for name in ("image_topics", "precision", "class_id_format", "autostart"):
+        assert running.parameter("/detector", name) == defaults[name]
+    assert running.state("/detector") == State.PRIMARY_STATE_ACTIVE
+    assert running.environment()[PROFILE] == str(
+        running.share / "config" / "fastdds_shared_memory.xml"
+    )
+    if as_ctrl_c:  # then launch leaves its processes to the terminal, which signals the group
+        os.killpg(running.process.popen.pid, signal.SIGINT)
+        assert running.process.wait() == 0
+    else:
+        assert running.process.stop() == 0
+    assert "[detector_node-1]: process has finished cleanly" in running.process.output
+    assert "Traceback" not in running.process.output
+
+
+@pytest.mark.dds
+def test_a_profile_that_the_environment_names_stays(launch, graph, tmp_path):
+    own = tmp_path / "own.xml"
+    own.write_text('<dds xmlns="http://www.eprosima.com"></dds>')
+    other_names = {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"} - {PROFILE}
+    graph.environment.update(dict.fromkeys(other_names, str(own)))
+    running = launch("detect.launch.py", "autostart:=false")
+    running.process.wait_for_output("waiting to be configured")
+    assert PROFILE not in running.environment()
+
+
+@pytest.mark.dds
+def test_an_argument_wins_over_the_section_of_this_very_node_in_the_file(launch, tmp_path):
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text(
+        "/robot/eye: {ros__parameters: {autostart: false, score_threshold: 0.7, threads: 1}}"
+    )
+    running = launch(
+        "detect.launch.py",
+        "namespace:=/robot",
+        "name:=eye",
+        f"params_file:={params_file}",
+        "score_threshold:=0.25",
+    )
+    assert running.parameter(ROBOT_EYE, "score_threshold") == 0.25
+    assert running.parameter(ROBOT_EYE, "threads") == 1
+    assert running.parameter(ROBOT_EYE, "autostart") is False
+
+
+@pytest.mark.dds
+def test_a_detector_that_cannot_start_is_reported_with_its_reason(launch):
+    running = launch("detect.launch.py", "model:=/no/such/model")
+    running.process.wait_for_output("[detector_node-1]: process has died")
+    assert "/no/such/model" in running.process.output
+    running.process.wait()  # nothing runs any more, so the launch ends by itself
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "score_threshold:=high",
+        "autostart:=perhaps",
+        "dds_profile:=maybe",
+        "image_topics:=/front/image_raw,,/rear/image_raw",
+        "params_file:=/no/such/file.yaml",
+    ],
+)
+def test_an_argument_that_cannot_be_read_is_named_and_nothing_starts(launch, argument):
+    running = launch("detect.launch.py", argument)
+    assert running.process.wait() == 1
+    assert argument.partition(":=")[0] in running.process.output
+    assert argument.partition(":=")[2] in running.process.output
+    assert not running.pids("detector_node")
+
+
+@pytest.mark.dds
+def test_the_demo_detects_what_its_camera_shows(launch, graph):
+    running = launch("demo.launch.py", "camera:=front", "rate:=10")
+    arrays: list[Detection2DArray] = []
+    graph.node().create_subscription(Detection2DArray, "/front/detections", arrays.append, 10)
+    graph.spin_until(lambda: len(arrays) >= 5, what="detections")
+    assert {array.header.frame_id for array in arrays} == {"camera"}
+    assert running.parameter("/front/scene_camera", "rate") == 10.0
+    assert running.parameter("/front/detector", "image_topics") == ["image_raw"]
+    assert running.process.stop() == 0
+    for process in ("scene_camera-1", "detector_node-2"):
+        assert f"[{process}]: process has finished cleanly" in running.process.output
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_arguments_are_described(launch, tmp_path, file):
+    """``ros2 launch … --show-args`` prints what each argument is for."""
+    share = installed_prefix() / "share" / "jetson_detect"
+    script = tmp_path / "describe.py"
+    script.write_text(
+        "import sys\n"
+        "from launch.launch_description_sources import "
+        "get_launch_description_from_python_launch_file as load\n"
+        "for a in load(sys.argv[1]).get_launch_arguments():\n"
+        "    print(a.name, '|', a.description)\n"
+    )
+    output = subprocess.run(
+        [sys.executable, script, share / "launch" / file],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    described = dict(line.split(" | ") for line in output.splitlines() if " | " in line)
+    assert keys_of(file, "_ARGUMENTS") <= described.keys()
+    assert all(len(text) > 10 for text in described.values())
