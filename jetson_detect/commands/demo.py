@@ -27,8 +27,8 @@ _IMAGE, _TRUTH, _DETECTIONS = "/camera/image_raw", "/camera/ground_truth", "/cam
 _DETECTOR = "/detector"
 _START_S = 60.0
 """How long detector and source may take to start."""
-_QUIET_S = 1.0
-"""After the source has ended, no answer for so long means that none is on its way."""
+_LINGER_S = 5.0
+"""How long the replay waits for the watch to have seen everything."""
 _FRAME_ANSWER_S = 10.0
 _CAMERA_RATE = 15.0
 
@@ -215,14 +215,18 @@ def _run_processes(
             run.wait_for(lambda: watch.log.truths and watch.log.images, "the images and the truth")
             run.bring_detector_to(Transition.TRANSITION_ACTIVATE)
             if options.source == "bag":
-                # An answer may be on its way when the replay, which has got it, is gone.
-                run.spin_while(lambda: source.status is None)
+                # The replay stays after its report, until the watch has read everything.
                 run.spin_while(
                     lambda: (
-                        watch.idle_s < _QUIET_S
-                        and (watch.log.frames < options.frames or watch.log.uncompared > 0)
+                        source.status is None
+                        and not (
+                            options.replay_report.is_file()
+                            and watch.log.frames >= options.frames
+                            and watch.log.uncompared == 0
+                        )
                     )
                 )
+                source.stop()
             else:
                 run.spin_while(lambda: source.status is None and watch.log.frames < options.frames)
             if not stop.requested:
@@ -304,6 +308,7 @@ def _start_source(options: DemoOptions, children: Children) -> Child:
         "jetson_detect.commands.replay",
         *(options.bag, "--lock-step", "--stamp", "now", "--timeout", _FRAME_ANSWER_S),
         *("--also", _TRUTH, "--detections", _DETECTIONS, "--report", options.replay_report),
+        *("--linger", _LINGER_S),
     )
 
 

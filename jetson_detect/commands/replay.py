@@ -141,6 +141,14 @@ def _parser() -> argparse.ArgumentParser:
         help="longest wait for subscribers, and again for the answer to the first frame, which "
         "alone is sent until it is answered (default: 30)",
     )
+    how.add_argument(
+        "--linger",
+        type=_at_least_zero,
+        default=0.0,
+        metavar="S",
+        help="stay so long after the report, or until Ctrl-C, for subscribers that are slow to "
+        "read (default: 0)",
+    )
     answers = parser.add_argument_group("what becomes of the answers")
     answers.add_argument(
         "--detections",
@@ -174,8 +182,7 @@ def _run(options: argparse.Namespace, ros_arguments: list[str], stop: StopSignal
             if options.output is not None:
                 writer = BagWriter(options.output, options.storage, overwrite=options.force)
                 output = stack.enter_context(writer)
-            played = _play(options, ros_arguments, bag, config, output, stop)
-        return _conclude(options, config, *played, stop)
+            return _play(options, ros_arguments, bag, config, output, stop)
     except BagExistsError as error:
         print(f"replay: {error}; --force replaces it", file=sys.stderr)
         return _EXIT_ERROR
@@ -258,11 +265,11 @@ def _play(
     config: PlayerConfig,
     output: BagWriter | None,
     stop: StopSignals,
-) -> tuple[Ending, str, ReplayReport]:
-    """Play the bag; returns how it ended, why if it did not finish, and what came back."""
+) -> int:
+    """Play the bag and tell what came back; returns the exit status."""
     from jetson_detect.bags.frames import frames
     from jetson_detect.bags.ledger import FrameLedger, SentFrame
-    from jetson_detect.nodes.bag_player import BagPlayer
+    from jetson_detect.nodes.bag_player import BagPlayer, Ending
     from jetson_detect.nodes.entry import ros_executor
 
     ledger = FrameLedger()
@@ -295,9 +302,13 @@ def _play(
             images = [camera.recorded for camera in config.cameras]
             sequence = frames(bag.messages(recorded), images, player.stamped_companions)
             ending = player.play(islice(sequence, options.limit))
+            report = ledger.report(player.labels)
+            status = _conclude(options, config, ending, player.problem, report, stop)
+            if ending is Ending.FINISHED:
+                player.linger(options.linger)
+            return status
         finally:
             player.destroy_node()
-    return ending, player.problem, ledger.report(player.labels)
 
 
 def _conclude(
@@ -424,6 +435,13 @@ def _remapping(text: str) -> tuple[str, str]:
     if not separator or not source.startswith("/") or not target.startswith("/"):
         raise argparse.ArgumentTypeError(f"'{text}' is not like /from:=/to")
     return source, target
+
+
+def _at_least_zero(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} must be 0 or more")
+    return value
 
 
 def _positive(kind: type[int] | type[float]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -177,6 +178,14 @@ class BagPlayer(Node):
             return self._play_timed(frames) if timed else self._play_in_lock_step(frames)
         except _StopRequestedError:
             return Ending.STOPPED
+
+    def linger(self, longest_s: float) -> None:
+        """Stay a while after the last frame, or until a stop is asked for.
+
+        Fast DDS drops what a subscriber has not read yet when its publisher goes.
+        """
+        with contextlib.suppress(_StopRequestedError):
+            self._wait_until(lambda: False, longest_s)
 
     # -- sending ---------------------------------------------------------------------------------
 

@@ -344,6 +344,19 @@ def test_a_signal_ends_it_with_report_and_bag_of_what_came(graph, tmp_path, sent
 
 
 @dds
+def test_it_lingers_after_its_report_until_a_signal_which_is_then_no_failure(graph, tmp_path):
+    bag = write_bag(tmp_path / "bag", 3)
+    TinyDetector(graph)
+    report = tmp_path / "r.json"
+    process = graph.start(REPLAY, bag, "--lock-step", "--linger", 60, "--report", report)
+    graph.spin_until(report.is_file, what="the report")
+    assert json.loads(report.read_text())["ending"] == "finished"
+    assert process.popen.poll() is None
+    assert process.stop(signal.SIGINT) == 0
+    assert "Traceback" not in process.output
+
+
+@dds
 def test_while_waiting_it_is_in_the_graph_by_its_ros_arguments_and_a_signal_ends_it(
     graph, tmp_path
 ):
