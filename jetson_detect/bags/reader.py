@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from rosbags.rosbag2 import Reader
 
 from jetson_detect.bags.errors import BagError
+from jetson_detect.core.closing import Closing
 
 _STORAGE_SUFFIXES = (".mcap", ".db3")
 
@@ -38,7 +38,7 @@ class BagTopic:
     """Number of messages."""
 
 
-class BagReader:
+class BagReader(Closing):
     """An open bag: a rosbag2 folder, or one ``.mcap`` or ``.db3`` file out of it.
 
     Also reads what older distributions recorded, whose bags carry no message definitions.  Use it
@@ -130,17 +130,6 @@ class BagReader:
         """Close the bag; may be called twice."""
         if self._reader.is_open:
             self._reader.close()
-
-    def __enter__(self) -> BagReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _check_is_bag(path: Path) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 import numpy as np
 
 from jetson_detect.core.backends.base import Backend, BackendDescription, BackendError
+from jetson_detect.core.closing import Closing
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.heads import make_head
 from jetson_detect.core.model import ModelSpec
@@ -15,7 +14,7 @@ from jetson_detect.core.preprocess import Preprocessor
 from jetson_detect.core.selection import Selection, suppress
 
 
-class Detector:
+class Detector(Closing):
     """Detects objects; owns its backend.  Used by one thread at a time."""
 
     def __init__(self, model: ModelSpec, backend: Backend) -> None:
@@ -100,14 +99,3 @@ class Detector:
     def close(self) -> None:
         """Close the backend; may be called twice."""
         self._backend.close()
-
-    def __enter__(self) -> Detector:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from jetson_detect.core.backends.base import (
     Quantization,
     TensorInfo,
 )
+from jetson_detect.core.closing import Closing
 from jetson_detect.core.model import ModelFile
 
 _RUNTIMES = (
@@ -31,7 +31,7 @@ _RUNTIMES = (
 _DEFAULT_THREADS = max(1, min(4, (os.cpu_count() or 1)))
 
 
-class TfliteBackend:
+class TfliteBackend(Closing):
     """A ``.tflite`` file on the CPU, by the tensor names of its signature where it has one."""
 
     def __init__(self, file: ModelFile, options: BackendOptions = BackendOptions()) -> None:
@@ -105,17 +105,6 @@ class TfliteBackend:
     def close(self) -> None:
         """Free the interpreter and its arena."""
         self._interpreter = None
-
-    def __enter__(self) -> TfliteBackend:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read(self, index: int, info: TensorInfo) -> NDArray[Any]:
         """Copy an output out of the arena, dequantised: a view would lock the interpreter."""
