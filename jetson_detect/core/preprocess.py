@@ -63,13 +63,17 @@ class Preprocessor:
                 f"{expected} ({spec.layout.value}); correct 'input' in model.yaml"
             )
         self._tables = _tables(spec, tensor)
-        self._uniform = all(np.array_equal(table, self._tables[0]) for table in self._tables)
+        uniform = all(np.array_equal(table, self._tables[0]) for table in self._tables)
+        self._joint_table = self._tables[0] if uniform else np.stack(self._tables, axis=-1)[None]
+        """For all channels at once: (256,) where they are alike, else (1, 256, C)."""
         self._tensor: NDArray[Any] = np.empty(expected, tensor.dtype)
         canvas_shape = (spec.height, spec.width) + ((channels,) if channels > 1 else ())
         self._canvas: NDArray[np.uint8] = np.empty(canvas_shape, np.uint8)
         self._planes: list[NDArray[np.uint8]] = [
             np.empty((spec.height, spec.width), np.uint8) for _ in range(channels)
         ]
+        self._resized: NDArray[np.uint8] = np.empty(0, np.uint8)
+        """The content before its colours are reordered."""
         self._transform: ImageTransform | None = None
 
     def __call__(self, pixels: Pixels) -> tuple[NDArray[Any], ImageTransform]:
@@ -118,7 +122,11 @@ class Preprocessor:
             if conversion is None:
                 cv2.resize(source, (width, height), dst=content, interpolation=interpolation)
                 return
-            source = cv2.resize(source, (width, height), interpolation=interpolation)  # type: ignore[assignment]
+            shape = (height, width, *source.shape[2:])
+            if self._resized.shape != shape:
+                self._resized = np.empty(shape, np.uint8)
+            cv2.resize(source, (width, height), dst=self._resized, interpolation=interpolation)
+            source = self._resized
         if conversion is None:
             np.copyto(content, source)
         else:
@@ -134,10 +142,8 @@ class Preprocessor:
             cv2.split(self._canvas, self._planes)
             for plane, table, target in zip(self._planes, tables, tensor):
                 _look_up(plane, table, target)
-        elif self._uniform:
-            _look_up(self._canvas, tables[0], tensor)
         else:
-            _look_up(self._canvas, np.stack(tables, axis=-1)[None], tensor)
+            _look_up(self._canvas, self._joint_table, tensor)
 
 
 def _tables(spec: InputSpec, tensor: TensorInfo) -> list[NDArray[Any]]:
