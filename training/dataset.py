@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.core.scenes import CLASS_NAMES, Scene, SceneSequence, draw_scene
-from training.targets import INPUT_SIDE, Letterbox, encode
+from training.targets import INPUT_SIDE, encode, letterbox
 
 SOURCE_SIZES = (
     (320, 240),
@@ -59,10 +59,9 @@ class Samples:
 
 
 def _letterboxed(scene: Scene, shrink: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    height, width = scene.image.shape[:2]
-    box = Letterbox.fit(width, height)
-    rgb = np.ascontiguousarray(box.image(scene.image, shrink=shrink)[..., ::-1])
-    return rgb, box.to_input(scene.boxes)
+    fitted, transform = letterbox(scene.image, shrink)
+    boxes: NDArray[np.float32] = transform.boxes_to_network(scene.boxes).astype(np.float32)
+    return np.ascontiguousarray(fitted[..., ::-1]), boxes
 
 
 def _draw_chunk(job: tuple[int, int, int]) -> Samples:

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from jetson_detect.core.scenes import CLASS_NAMES, Scene, SceneSequence, draw_scene
-from training.targets import Decoded, Letterbox, decode
+from training.targets import Decoded, decode, letterbox
 
 Outputs = dict[str, NDArray[np.float32]]
 """``heatmap``, ``offset`` and ``size``, ``(1, rows, columns, ...)``."""
@@ -41,12 +41,11 @@ def demo_frames(count: int, width: int = 640, height: int = 480) -> Iterable[Sce
 
 def detect(predict: Predictor, image: NDArray[np.uint8], threshold: float = 0.05) -> Decoded:
     """Find objects in ``image`` ``(H, W, 3)`` BGR; boxes are in its pixels, clipped to it."""
-    height, width = image.shape[:2]
-    letterbox = Letterbox.fit(width, height)
-    rgb = letterbox.image(image)[..., ::-1]
+    fitted, transform = letterbox(image)
+    rgb = fitted[..., ::-1]
     outputs = predict((rgb.astype(np.float32) / np.float32(255.0))[None])
     found = decode(outputs["heatmap"][0], outputs["offset"][0], outputs["size"][0], threshold)
-    return Decoded(letterbox.to_picture(found.boxes), found.scores, found.class_ids)
+    return Decoded(transform.boxes_to_source(found.boxes), found.scores, found.class_ids)
 
 
 @dataclass(frozen=True)

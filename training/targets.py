@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from jetson_detect.core.geometry import ImageTransform
+
 INPUT_SIDE = 160
 """Width and height of the network's input, in pixels."""
 
@@ -35,78 +37,32 @@ _NEIGHBOUR_WEIGHT = 0.5
 _SPREAD = 0.54  # share of a box over which its peak is spread, after TTFNet (Liu et al. 2020)
 
 
-@dataclass(frozen=True)
-class Letterbox:
-    """How a picture lies in the network's input.
+def letterbox(
+    picture: NDArray[np.uint8], shrink: int = cv2.INTER_AREA
+) -> tuple[NDArray[np.uint8], ImageTransform]:
+    """Fit ``picture`` ``(H, W, 3)`` into the network's input, ``(INPUT_SIDE, INPUT_SIDE, 3)``.
 
-    A point ``(x, y)`` of the picture is at ``(x * scale_x + left, y * scale_y + top)`` of the
-    input. The two scales differ by the rounding of the scaled picture to whole pixels.
+    Args:
+        picture: ``uint8``, as is what comes back.
+        shrink: how OpenCV scales down; it scales up with ``INTER_LINEAR``.
 
-    Attributes:
-        width, height: of the picture, in pixels.
-        inner_width, inner_height: of the scaled picture, in pixels of the input.
-        left, top: of the scaled picture in the input, in pixels.
+    Returns
+    -------
+    The fitted picture, and how it lies in the input.
+
     """
-
-    width: int
-    height: int
-    inner_width: int
-    inner_height: int
-    left: int
-    top: int
-
-    @classmethod
-    def fit(cls, width: int, height: int, side: int = INPUT_SIDE) -> Letterbox:
-        """Return the letterbox of a ``width`` x ``height`` picture in a square of ``side``."""
-        scale = min(side / width, side / height)
-        inner_width = max(1, round(width * scale))
-        inner_height = max(1, round(height * scale))
-        left, top = (side - inner_width) // 2, (side - inner_height) // 2
-        return cls(width, height, inner_width, inner_height, left, top)
-
-    @property
-    def _scale(self) -> NDArray[np.float64]:
-        scale_x, scale_y = self.inner_width / self.width, self.inner_height / self.height
-        return np.array([scale_x, scale_y, scale_x, scale_y])
-
-    @property
-    def _shift(self) -> NDArray[np.float64]:
-        return np.array([self.left, self.top, self.left, self.top], np.float64)
-
-    def image(
-        self,
-        picture: NDArray[np.uint8],
-        side: int = INPUT_SIDE,
-        shrink: int = cv2.INTER_AREA,
-    ) -> NDArray[np.uint8]:
-        """Return ``picture`` ``(H, W, 3)`` fitted into ``(side, side, 3)``, both ``uint8``.
-
-        Args:
-            picture: of the size that this letterbox was made for.
-            side: of the square.
-            shrink: how OpenCV scales down; it scales up with ``INTER_LINEAR``.
-        """
-        smaller = self.inner_width < self.width
-        inner = cv2.resize(
-            picture,
-            (self.inner_width, self.inner_height),
-            interpolation=shrink if smaller else cv2.INTER_LINEAR,
-        )
-        padded = np.full((side, side, 3), PADDING, np.uint8)
-        rows = slice(self.top, self.top + self.inner_height)
-        padded[rows, self.left : self.left + self.inner_width] = inner
-        return padded
-
-    def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return boxes ``(N, 4)`` in pixels of the picture as pixels of the input."""
-        return np.asarray(boxes * self._scale + self._shift, dtype=np.float32)
-
-    def to_picture(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return boxes ``(N, 4)`` in pixels of the input as pixels of the picture, clipped."""
-        limits = np.array([self.width, self.height, self.width, self.height], np.float64)
-        return np.asarray(
-            np.clip((boxes - self._shift) / self._scale, 0.0, limits), dtype=np.float32
-        )
+    height, width = picture.shape[:2]
+    transform = ImageTransform.fit((width, height), (INPUT_SIDE, INPUT_SIDE))
+    smaller = transform.content_width < width
+    inner = cv2.resize(
+        picture,
+        (transform.content_width, transform.content_height),
+        interpolation=shrink if smaller else cv2.INTER_LINEAR,
+    )
+    padded = np.full((INPUT_SIDE, INPUT_SIDE, 3), PADDING, np.uint8)
+    rows = slice(transform.content_y, transform.content_y + transform.content_height)
+    padded[rows, transform.content_x : transform.content_x + transform.content_width] = inner
+    return padded, transform
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,11 +95,15 @@ class ImageTransform:
         """Network pixels per source pixel in x and y."""
         return self.content_width / self.source_width, self.content_height / self.source_height
 
+    @property
+    def _box_map(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scale and offset, (4,) each, of x_min, y_min, x_max, y_max."""
+        offset = np.array([self.content_x, self.content_y] * 2, np.float64)
+        return np.array(self.scale * 2), offset
+
     def boxes_to_network(self, boxes: NDArray[Any]) -> NDArray[np.float64]:
         """Map (N, 4) boxes (x_min, y_min, x_max, y_max) from source to network pixels."""
-        scale_x, scale_y = self.scale
-        scale = np.array([scale_x, scale_y, scale_x, scale_y])
-        offset = np.array([self.content_x, self.content_y, self.content_x, self.content_y])
+        scale, offset = self._box_map
         network: NDArray[np.float64] = np.asarray(boxes, np.float64) * scale + offset
         return network
 
@@ -108,9 +112,7 @@ class ImageTransform:
 
         Clipped to the image unless ``clip`` is false (rotated boxes reach over the border).
         """
-        scale_x, scale_y = self.scale
-        scale = np.array([scale_x, scale_y, scale_x, scale_y])
-        offset = np.array([self.content_x, self.content_y, self.content_x, self.content_y])
+        scale, offset = self._box_map
         source = (np.asarray(boxes, np.float64) - offset) / scale
         if clip:
             limit = [self.source_width, self.source_height, self.source_width, self.source_height]

@@ -94,32 +94,31 @@ def test_a_box_at_the_border_has_its_centre_in_the_grid() -> None:
     ("width", "height"), [(640, 480), (1280, 720), (333, 97), (160, 160), (48, 64), (240, 320)]
 )
 def test_a_letterbox_and_its_inverse_cancel(width: int, height: int) -> None:
-    from training.targets import Letterbox
+    from jetson_detect.core.geometry import ImageTransform
 
     rng = np.random.default_rng(1)
     corners = np.sort(rng.uniform(0.0, 1.0, (20, 2, 2)), axis=1).reshape(20, 4)
     boxes = (corners * [width, height, width, height]).astype(np.float32)
-    letterbox = Letterbox.fit(width, height)
-    fitted = letterbox.to_input(boxes)
+    transform = ImageTransform.fit((width, height), (160, 160))
+    fitted = transform.boxes_to_network(boxes)
     assert fitted.min() >= 0.0
     assert fitted.max() <= 160.0
-    np.testing.assert_allclose(letterbox.to_picture(fitted), boxes, atol=1e-3)
+    np.testing.assert_allclose(transform.boxes_to_source(fitted), boxes, atol=1e-3)
 
 
 def test_a_letterboxed_picture_lies_where_its_boxes_lie() -> None:
-    from training.targets import PADDING, Letterbox
+    from training.targets import PADDING, letterbox
 
     picture = np.full((360, 640, 3), 10, np.uint8)
     picture[90:270, 160:480] = 250
-    letterbox = Letterbox.fit(640, 360)
     for shrink in (cv2.INTER_AREA, cv2.INTER_LINEAR):
-        fitted = letterbox.image(picture, shrink=shrink)
+        fitted, transform = letterbox(picture, shrink)
         assert fitted.shape == (160, 160, 3)
         assert (fitted[:35] == PADDING).all()
         assert (fitted[125:] == PADDING).all()
         rows, columns = np.nonzero(fitted[..., 0] > 180)
         seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        box = letterbox.to_input(np.array([[160.0, 90.0, 480.0, 270.0]], np.float32))[0]
+        box = transform.boxes_to_network(np.array([[160.0, 90.0, 480.0, 270.0]], np.float32))[0]
         np.testing.assert_allclose(seen, box, atol=0.51)
 
 
