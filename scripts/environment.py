@@ -68,6 +68,10 @@ class Environment:
         self._stamp_file.write_text(json.dumps(self._stamps, indent=2), encoding="utf-8")
         print(f"   {time.monotonic() - start:.1f} s", flush=True)
 
+    def forget(self) -> None:
+        """Take every step for not done."""
+        self._stamps.clear()
+
     def run(self, command: list[str], **variables: str) -> None:
         """Run a command in the environment; its output goes to the log, and to a failure."""
         environment = {**os.environ, **variables}
@@ -106,7 +110,7 @@ class Environment:
 def create(environment: Environment) -> None:
     """Create the virtual environment; over a sourced ROS it sees the system's packages."""
     shutil.rmtree(environment.folder, ignore_errors=True)
-    environment._stamps.clear()
+    environment.forget()
     venv.create(environment.folder, with_pip=True, system_site_packages=environment.sourced)
 
 
@@ -234,7 +238,7 @@ def set_up(environment: Environment, with_test: bool) -> None:
         test = requirements / "test.txt"
         environment.step(
             "test tools",
-            [run, test],
+            [test],
             lambda: environment.pip_install("-r", str(test)),
         )
     environment.step(

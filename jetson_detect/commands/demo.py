@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jetson_detect.commands.child_processes import Child, ChildError, Children
+from jetson_detect.commands.numbers import at_least
 from jetson_detect.commands.stop_signals import StopSignals
 from jetson_detect.ros_domain import free_domain
 
@@ -96,10 +97,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: DemoOptions, stop: StopSignals) -> int:
-    # rclpy from PyPI starts the interpreter anew when it is first imported, so it comes before
-    # anything is done.
-    import rclpy  # noqa: F401
-
     from jetson_detect.bags.errors import BagError
     from jetson_detect.core.evaluation import EvaluationError
 
@@ -384,7 +381,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--frames",
-        type=_positive,
+        type=at_least(int, 1),
         default=default.frames,
         metavar="N",
         help="(default: %(default)s)",
@@ -419,16 +416,6 @@ def _parser() -> argparse.ArgumentParser:
         help="ROS_DOMAIN_ID (default: one that nobody uses)",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is below 1")
-    return value
 
 
 if __name__ == "__main__":

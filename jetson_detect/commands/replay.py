@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from jetson_detect.commands.numbers import at_least, positive
 from jetson_detect.commands.stop_signals import StopSignals
 
 # What takes its time to import is imported when it is used, so that --help answers at once.
@@ -105,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         help="publish a topic of the bag by another name",
     )
     what.add_argument(
-        "--limit", type=_positive(int), metavar="N", help="stop after N images, of all topics"
+        "--limit", type=positive(int), metavar="N", help="stop after N images, of all topics"
     )
     what.add_argument(
         "--stamp",
@@ -117,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     pace = how.add_mutually_exclusive_group()
     pace.add_argument(
         "--rate",
-        type=_positive(float),
+        type=positive(float),
         default=1.0,
         metavar="R",
         help="times as fast as recorded (default: 1)",
@@ -127,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument(
         "--timeout",
-        type=_positive(float),
+        type=positive(float),
         default=5.0,
         metavar="S",
         help="longest wait for the answer to a frame, or to the last ones; 3 frames in a row not "
@@ -135,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument(
         "--startup-timeout",
-        type=_positive(float),
+        type=positive(float),
         default=30.0,
         metavar="S",
         help="longest wait for subscribers, and again for the answer to the first frame, which "
@@ -143,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument(
         "--linger",
-        type=_at_least_zero,
+        type=at_least(float, 0.0),
         default=0.0,
         metavar="S",
         help="stay so long after the report, or until Ctrl-C, for subscribers that are slow to "
@@ -435,26 +436,6 @@ def _remapping(text: str) -> tuple[str, str]:
     if not separator or not source.startswith("/") or not target.startswith("/"):
         raise argparse.ArgumentTypeError(f"'{text}' is not like /from:=/to")
     return source, target
-
-
-def _at_least_zero(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} must be 0 or more")
-    return value
-
-
-def _positive(kind: type[int] | type[float]) -> Any:
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"'{text}' is not above 0")
-        return value
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from jetson_detect.commands.numbers import at_least
 from jetson_detect.commands.stop_signals import StopSignals
 from jetson_detect.commands.watch_display import Display, progress_line, summary_table
 
@@ -278,7 +279,7 @@ def _parser() -> argparse.ArgumentParser:
     end = parser.add_argument_group("when it ends")
     end.add_argument(
         "--frames",
-        type=_at_least(int, 1),
+        type=at_least(int, 1),
         default=default.frames,
         metavar="N",
         help="after N answers",
@@ -286,7 +287,7 @@ def _parser() -> argparse.ArgumentParser:
     end.add_argument(
         "--idle-timeout",
         dest="idle_timeout_s",
-        type=_at_least(float, 0),
+        type=at_least(float, 0),
         default=default.idle_timeout_s,
         metavar="S",
         help="after S seconds without an answer",
@@ -297,7 +298,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     keep.add_argument(
         "--save-every",
-        type=_at_least(int, 1),
+        type=at_least(int, 1),
         default=default.save_every,
         metavar="K",
         help="one frame in K (default: %(default)s)",
@@ -310,7 +311,7 @@ def _parser() -> argparse.ArgumentParser:
     keep.add_argument("--report", type=Path, metavar="FILE", help="the figures as JSON")
     keep.add_argument(
         "--min-map50",
-        type=_at_least(float, 0),
+        type=at_least(float, 0),
         metavar="X",
         help="fail if mAP50 is below; needs --ground-truth",
     )
@@ -325,19 +326,6 @@ def _options(parser: argparse.ArgumentParser, arguments: list[str]) -> WatchOpti
     if parsed.min_map50 is not None and parsed.ground_truth is None:
         parser.error("--min-map50 needs --ground-truth, the topic to compare with")
     return WatchOptions(**vars(parsed))
-
-
-def _at_least(kind: type[int] | type[float], lowest: float) -> Any:
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
-        if not lowest <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"'{text}' is below {lowest}")
-        return value
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -203,20 +203,13 @@ class DetectorNode(LifecycleNode):
         qos = config.image_qos.profile()
         for topic, namespace in zip(config.image_topics, namespaces):
             self._channels.append(CameraChannel(self, topic, namespace, qos, model.labels))
-        self._show_the_models_own_thresholds(config, model)
-
-    def _show_the_models_own_thresholds(self, config: DetectorConfig, model: ModelSpec) -> None:
-        """Put the thresholds in force where ``ros2 param get`` shows them."""
-        own: dict[str, float] = {}
-        if config.score_threshold < 0.0:
-            own["score_threshold"] = model.thresholds.score
-        if config.iou_threshold < 0.0:
-            own["iou_threshold"] = model.thresholds.iou
-        if config.max_detections == 0:
-            own["max_detections"] = model.thresholds.max_detections
-        if own:
-            self._parameter_set.set(**own)
-        self._selection = _selection(self.config, model)
+        self._selection = selection = _selection(config, model)
+        # Where they were left to the model, `ros2 param get` shows what is in force now.
+        self._parameter_set.set(
+            score_threshold=selection.score_threshold,
+            iou_threshold=selection.iou_threshold,
+            max_detections=selection.max_detections,
+        )
 
     def _check(self, config: DetectorConfig) -> None:
         """Refuse what single parameters cannot: called for each change, also before one."""
