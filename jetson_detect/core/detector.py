@@ -9,6 +9,7 @@ from jetson_detect.core.closing import Closing
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.heads import make_head
 from jetson_detect.core.model import ModelSpec
+from jetson_detect.core.output_check import OutputCheck
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.preprocess import Preprocessor
 from jetson_detect.core.selection import Selection, suppress
@@ -49,6 +50,7 @@ class Detector(Closing):
                 f"{file.path}: has no output {', '.join(missing)}, but {', '.join(outputs)}; "
                 f"correct head.outputs or this file's tensors in {model.source}"
             )
+        self._checks = {part: OutputCheck(outputs[out]) for part, out in self._parts.items()}
         self._input_name = name
         self._preprocess = Preprocessor(model.input, inputs[name])
         self._head = make_head(model, {part: outputs[out] for part, out in self._parts.items()})
@@ -78,9 +80,10 @@ class Detector(Closing):
         """
         tensor, transform = self._preprocess(pixels)
         outputs = self._backend.run({self._input_name: tensor})
-        candidates = self._head.decode(
-            {part: outputs[name] for part, name in self._parts.items()}, selection
-        )
+        parts = {part: outputs[name] for part, name in self._parts.items()}
+        for part, check in self._checks.items():
+            check(parts[part])
+        candidates = self._head.decode(parts, selection)
         if not self._head.suppressed:
             candidates = suppress(candidates, selection)
         boxes = transform.boxes_to_source(candidates.boxes)

@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jetson_detect.conversion.detections import ClassIdFormat
+from jetson_detect.core.backends import BACKENDS, BackendOptions
+from jetson_detect.core.backends.choice import AUTO
+from jetson_detect.core.model import Precision
+from jetson_detect.nodes.backend_config import (
+    FallbackConfig,
+    OnnxruntimeConfig,
+    TensorflowConfig,
+    TensorrtConfig,
+    TfliteConfig,
+    backend_options,
+)
 from jetson_detect.nodes.parameters import parameter
 from jetson_detect.nodes.qos import QoSConfig
 
-AUTO = "auto"
+NOT_REQUIRED = ""
 MODELS_OWN = -1.0
 """A threshold below 0 stands for the one in model.yaml."""
 
@@ -22,18 +33,16 @@ class DetectorConfig:
         "The model: a folder with a model.yaml, or the name of one that comes with the package.",
         read_only=True,
     )
-    precision: str = parameter(
-        AUTO,
-        "Which of the model's files to run; auto takes the first that the backend can run.",
-        choices=(AUTO, "fp32", "fp16", "bf16", "int8", "fp8"),
-        read_only=True,
-    )
     threads: int = parameter(
-        0,
+        BackendOptions.threads,
         "CPU threads of an inference on the CPU; 0 leaves the choice to the backend.",
         range=(0, 256),
         read_only=True,
     )
+    tensorrt: TensorrtConfig = parameter(TensorrtConfig(), "TensorRT", read_only=True)
+    tensorflow: TensorflowConfig = parameter(TensorflowConfig(), "TensorFlow", read_only=True)
+    tflite: TfliteConfig = parameter(TfliteConfig(), "TensorFlow Lite", read_only=True)
+    onnxruntime: OnnxruntimeConfig = parameter(OnnxruntimeConfig(), "ONNX Runtime", read_only=True)
     image_topics: tuple[str, ...] = parameter(
         ("image_raw",),
         "Topics of sensor_msgs/Image, one for each camera.",
@@ -59,6 +68,31 @@ class DetectorConfig:
         range=(0.0, 3600.0),
         read_only=True,
     )
+    diagnostics_period_s: float = parameter(
+        1.0,
+        "Seconds between two messages on /diagnostics; 0 for none.",
+        range=(0.0, 3600.0),
+        read_only=True,
+    )
+    backends: tuple[str, ...] = parameter(
+        (AUTO,),
+        "What may run the model, best first: the next one takes over when one fails. auto stands "
+        "for those that are not named, in an order that suits the machine. A change is taken over "
+        "between two frames, once the new backend is ready.",
+        choices=(AUTO, *BACKENDS),
+    )
+    require: str = parameter(
+        NOT_REQUIRED,
+        "Run on this backend or not at all: without it the node does not start, and frames are "
+        "not answered while it fails. Empty for no such demand.",
+        choices=(NOT_REQUIRED, *BACKENDS),
+    )
+    precision: str = parameter(
+        AUTO,
+        "Which of the model's files to run; auto takes the first that the backend can run.",
+        choices=(AUTO, *(precision.value for precision in Precision)),
+    )
+    fallback: FallbackConfig = parameter(FallbackConfig(), "Falling back to the next backend")
     enabled: bool = parameter(True, "Whether frames are processed; others are dropped unanswered.")
     score_threshold: float = parameter(
         MODELS_OWN,
@@ -89,3 +123,19 @@ class DetectorConfig:
         ClassIdFormat.LABEL,
         "What ObjectHypothesis.class_id holds: the label, or its index in decimal.",
     )
+
+    @property
+    def wanted_backends(self) -> tuple[str, ...]:
+        """Names of the backends that may run, best first."""
+        return (self.require,) if self.require else self.backends
+
+    @property
+    def wanted_precision(self) -> Precision | None:
+        """The precision of the files that may run; None for any."""
+        return None if self.precision == AUTO else Precision(self.precision)
+
+    def backend_options(self) -> BackendOptions:
+        """How the backends may use the machine."""
+        return backend_options(
+            self.threads, self.tensorrt, self.tensorflow, self.tflite, self.onnxruntime
+        )

@@ -15,14 +15,17 @@ from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
 from jetson_detect.conversion.images import pixels_from_image
-from jetson_detect.core.backends import BackendError, BackendOptions, open_backend
+from jetson_detect.core.backends import BackendError, BackendOptions, open_file
+from jetson_detect.core.backends.choice import BackendChoice, check_names, find_choices
 from jetson_detect.core.detector import Detector
-from jetson_detect.core.model import ModelSpec, Precision, load_model
+from jetson_detect.core.fallback import ChainStatus, FallbackChain
+from jetson_detect.core.model import ModelSpec, load_model
 from jetson_detect.core.newest_frames import NewestFrames
 from jetson_detect.core.pixels import PixelError
 from jetson_detect.core.selection import Selection
+from jetson_detect.nodes.backend_reporter import BackendReporter
 from jetson_detect.nodes.camera_channel import CameraChannel
-from jetson_detect.nodes.detector_config import AUTO, DetectorConfig
+from jetson_detect.nodes.detector_config import DetectorConfig
 from jetson_detect.nodes.entry import StartError
 from jetson_detect.nodes.parameters import ParameterSet
 from jetson_detect.share import find_model
@@ -84,7 +87,8 @@ class DetectorNode(LifecycleNode):
         """
         super().__init__(node_name, **arguments)
         self._model: ModelSpec | None = None
-        self._detector: Detector | None = None
+        self._chain: FallbackChain | None = None
+        self._reporter: BackendReporter | None = None
         self._channels: list[CameraChannel] = []
         self._frames: NewestFrames[CameraChannel, Image] | None = None
         self._worker: threading.Thread | None = None
@@ -183,23 +187,18 @@ class DetectorNode(LifecycleNode):
         self._check_classes(config, model)
         namespaces = _output_namespaces(config)
         start = time.monotonic()
-        backend = open_backend(
-            model,
-            "tflite",
-            BackendOptions(threads=config.threads),
-            None if config.precision == AUTO else Precision(config.precision),
+        self._reporter = BackendReporter(
+            self, model.name, self._chain_status, config.diagnostics_period_s
         )
-        try:
-            self._detector = Detector(model, backend)
-            self._detector.warm_up()
-        except BaseException:
-            backend.close()
-            raise
+        self._chain = FallbackChain(
+            *find_choices(model, config.wanted_backends, config.wanted_precision),
+            partial(_make_detector, model, config.backend_options()),
+            config.fallback.policy(),
+            self._reporter.report,
+        )
+        self._chain.start()
         self._model = model
-        self.get_logger().info(
-            f"model '{model.name}' ({len(model.labels)} classes) runs on {backend.description}; "
-            f"ready after {time.monotonic() - start:.2f} s"
-        )
+        self._log_start(model, self._chain.status, time.monotonic() - start)
         qos = config.image_qos.profile()
         for topic, namespace in zip(config.image_topics, namespaces):
             self._channels.append(CameraChannel(self, topic, namespace, qos, model.labels))
@@ -211,13 +210,37 @@ class DetectorNode(LifecycleNode):
             max_detections=selection.max_detections,
         )
 
+    def _log_start(self, model: ModelSpec, status: ChainStatus, seconds: float) -> None:
+        """Say once what runs, why, and what was refused."""
+        refused = "".join(f"\n  not on {refusal}" for refusal in status.refusals)
+        log = self.get_logger().warning if status.degraded else self.get_logger().info
+        log(
+            f"model '{model.name}' ({len(model.labels)} classes) runs on {status.running}; "
+            f"ready after {seconds:.2f} s; {status.why}{refused}"
+        )
+
+    def _chain_status(self) -> ChainStatus | None:
+        return self._chain.status if self._chain is not None else None
+
     def _check(self, config: DetectorConfig) -> None:
         """Refuse what single parameters cannot: called for each change, also before one."""
         if not config.image_topics:
             raise ValueError("parameter 'image_topics' is empty: name at least one camera topic")
         _output_namespaces(config)
+        try:
+            check_names(config.backends)
+        except ValueError as error:
+            raise ValueError(f"parameter 'backends': {error}") from error
         if self._model is not None:
             self._check_classes(config, self._model)
+            self._check_backends(config, self._model)
+
+    @staticmethod
+    def _check_backends(config: DetectorConfig, model: ModelSpec) -> None:
+        """Refuse a change that leaves nothing to run."""
+        choices, missing = find_choices(model, config.wanted_backends, config.wanted_precision)
+        if not choices:
+            raise ValueError("; ".join(each.reason for each in missing))
 
     @staticmethod
     def _check_classes(config: DetectorConfig, model: ModelSpec) -> None:
@@ -232,6 +255,13 @@ class DetectorNode(LifecycleNode):
         """Take live changes over; the worker reads the selection once for each frame."""
         if self._model is None:
             return
+        if self._chain is not None:
+            self._chain.policy = new.fallback.policy()
+            before_choices = (old.wanted_backends, old.wanted_precision)
+            if before_choices != (new.wanted_backends, new.wanted_precision):
+                self._chain.set_choices(
+                    *find_choices(self._model, new.wanted_backends, new.wanted_precision)
+                )
         before = self._selection.score_threshold
         self._selection = _selection(new, self._model)
         if self._selection.score_threshold != before:
@@ -243,9 +273,11 @@ class DetectorNode(LifecycleNode):
         for channel in self._channels:
             channel.destroy()
         self._channels = []
-        if self._detector is not None:
-            self._detector.close()
-        self._detector = self._model = None
+        if self._chain is not None:
+            self._chain.close()
+        if self._reporter is not None:
+            self._reporter.destroy()
+        self._chain = self._reporter = self._model = None
 
     # -- frames -------------------------------------------------------------------------------
 
@@ -257,13 +289,13 @@ class DetectorNode(LifecycleNode):
 
     def _work(self, frames: NewestFrames[CameraChannel, Image]) -> None:
         """Answer frames until there are no more; runs in a thread of its own."""
-        detector = self._detector
-        assert detector is not None
+        chain = self._chain
+        assert chain is not None
         while (taken := frames.take()) is not None:
             channel, message = taken
             try:
                 pixels = pixels_from_image(message)
-                detections = detector.detect(pixels, self._selection)
+                detections = chain.detect(pixels, self._selection)
                 channel.publish(detections, message, pixels, self.config.class_id_format)
             except (PixelError, BackendError) as error:
                 channel.report_bad_frame(error)
@@ -298,6 +330,25 @@ class DetectorNode(LifecycleNode):
         if self.config.enabled:
             for channel in self._channels:
                 channel.report_silence(self.config.silence_warning_s)
+
+
+def _make_detector(model: ModelSpec, options: BackendOptions, choice: BackendChoice) -> Detector:
+    """Load a backend and run it once.
+
+    Raises
+    ------
+    BackendError, ModelError, ValueError
+        If it does not load, does not fit the model or does not run.
+
+    """
+    backend = open_file(choice.backend, choice.file, options)
+    try:
+        detector = Detector(model, backend)
+        detector.warm_up()
+    except BaseException:
+        backend.close()
+        raise
+    return detector
 
 
 def _selection(config: DetectorConfig, model: ModelSpec) -> Selection:

@@ -10,8 +10,14 @@ from jetson_detect.core.backends.base import (
     BackendDescription,
     BackendError,
     BackendOptions,
+    BackendUnavailableError,
+    OnnxruntimeOptions,
     Quantization,
+    TensorflowOptions,
     TensorInfo,
+    TensorrtOptions,
+    TensorrtRuntime,
+    TfliteOptions,
 )
 from jetson_detect.core.model import Format, ModelFile, ModelSpec, Precision
 
@@ -21,13 +27,32 @@ __all__ = [
     "BackendDescription",
     "BackendError",
     "BackendOptions",
+    "BackendUnavailableError",
+    "OnnxruntimeOptions",
     "Quantization",
     "TensorInfo",
+    "TensorflowOptions",
+    "TensorrtOptions",
+    "TensorrtRuntime",
+    "TfliteOptions",
+    "files_for",
     "open_backend",
+    "open_file",
 ]
 
 BACKENDS: dict[str, tuple[tuple[Format, ...], str, str]] = {
+    "tensorrt": ((Format.TENSORRT,), "jetson_detect.core.backends.tensorrt", "TensorrtBackend"),
+    "tensorflow": (
+        (Format.TF_TRT, Format.SAVED_MODEL, Format.KERAS, Format.FROZEN_GRAPH),
+        "jetson_detect.core.backends.tensorflow",
+        "TensorflowBackend",
+    ),
     "tflite": ((Format.TFLITE,), "jetson_detect.core.backends.tflite", "TfliteBackend"),
+    "onnxruntime": (
+        (Format.ONNX,),
+        "jetson_detect.core.backends.onnxruntime",
+        "OnnxruntimeBackend",
+    ),
 }
 """By name, best first: the formats that it runs, and the module and class that do it."""
 
@@ -57,19 +82,46 @@ def open_backend(
         If there is no such file, or it cannot be loaded.
 
     """
+    return open_file(name, files_for(model, name, precision)[0], options)
+
+
+def files_for(
+    model: ModelSpec, name: str, precision: Precision | None = None
+) -> tuple[ModelFile, ...]:
+    """Return the model's files that a backend can run, best first; of one precision if given.
+
+    Raises
+    ------
+    BackendError
+        If there is no such file or no such backend.
+
+    """
     if name not in BACKENDS:
         raise BackendError(f"backend '{name}' is not known: use one of {', '.join(BACKENDS)}")
-    formats, module, class_name = BACKENDS[name]
-    files = model.files_for(formats, precision)
+    formats = BACKENDS[name][0]
+    files = sorted(model.files_for(formats, precision), key=lambda file: formats.index(file.format))
     if not files:
         wanted = " or ".join(kind.value for kind in formats)
         suffix = f" with precision {precision.value}" if precision else ""
         present = ", ".join(f"{file.format.value} {file.precision.value}" for file in model.files)
-        raise BackendError(
+        raise BackendUnavailableError(
             f"{model.source}: files: the {name} backend needs a file of format {wanted}{suffix}; "
             f"the model has {present}"
         )
+    return tuple(files)
+
+
+def open_file(name: str, file: ModelFile, options: BackendOptions = BackendOptions()) -> Backend:
+    """Load a file with the backend of this name.
+
+    Raises
+    ------
+    BackendError
+        If it cannot be loaded.
+
+    """
+    _, module, class_name = BACKENDS[name]
     factory: Callable[[ModelFile, BackendOptions], Backend] = getattr(
         import_module(module), class_name
     )
-    return factory(files[0], options)
+    return factory(file, options)

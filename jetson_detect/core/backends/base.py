@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -15,6 +16,13 @@ from jetson_detect.core.model import ModelFile
 
 class BackendError(RuntimeError):
     """A backend that cannot load a file or run it; the message names file and remedy."""
+
+
+class BackendUnavailableError(BackendError):
+    """A backend that cannot work in this process, however often it is tried.
+
+    Its library is not installed, or there is no GPU that it could use.
+    """
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,67 @@ class TensorInfo:
     """For an input: what the backend wants to be given.  Outputs come back dequantised."""
 
 
+class TensorrtRuntime(str, Enum):
+    """Which of TensorRT's runtime libraries runs a plan."""
+
+    FULL = "full"
+    LEAN = "lean"
+    """Only runs plans that were built version compatible; a tenth of the size."""
+
+
+@dataclass(frozen=True)
+class TensorrtOptions:
+    """What only the tensorrt backend can be told."""
+
+    runtime: TensorrtRuntime = TensorrtRuntime.FULL
+    plugin_libraries: tuple[str, ...] = ()
+    """Shared libraries with plugins, loaded before the plan."""
+    cuda_graph: bool = True
+    """Whether an inference with fixed shapes is recorded once and replayed."""
+    device: int = 0
+    """The GPU's index."""
+    dla_core: int = -1
+    """The DLA core that runs a plan built for DLA; below 0 for none."""
+
+
+@dataclass(frozen=True)
+class TensorflowOptions:
+    """What only the tensorflow backend can be told."""
+
+    gpu_memory_limit_mb: int = 0
+    """The most GPU memory that TensorFlow may take; 0 lets it grow by need.
+
+    Read when TensorFlow first touches the GPU in a process.  On boards whose CPU and GPU share
+    their memory a limit is needed: 2048 works on a Jetson Nano.
+    """
+
+
+@dataclass(frozen=True)
+class TfliteOptions:
+    """What only the tflite backend can be told."""
+
+    xnnpack: bool = True
+    """Whether float and int8 layers run on XNNPACK where it knows them."""
+
+
+@dataclass(frozen=True)
+class OnnxruntimeOptions:
+    """What only the onnxruntime backend can be told."""
+
+    providers: tuple[str, ...] = ()
+    """Execution providers, best first, as ``CUDAExecutionProvider``; empty for what is there."""
+
+
 @dataclass(frozen=True)
 class BackendOptions:
     """How a backend may use the machine."""
 
     threads: int = 0
     """CPU threads of an inference on the CPU; 0 leaves the choice to the backend."""
+    tensorrt: TensorrtOptions = TensorrtOptions()
+    tensorflow: TensorflowOptions = TensorflowOptions()
+    tflite: TfliteOptions = TfliteOptions()
+    onnxruntime: OnnxruntimeOptions = OnnxruntimeOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +134,21 @@ class BackendDescription:
 class Backend(Protocol):
     """A loaded network.  Made ready by its constructor, usable until :meth:`close`.
 
-    An instance is used by one thread at a time.
+    An instance is made, run and closed by one and the same thread: a CUDA context belongs to the
+    thread that it was pushed on.
     """
 
     @property
     def description(self) -> BackendDescription:
         """What runs, and the names, shapes and dtypes of its tensors."""
+
+    @property
+    def input_arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Memory of its own for inputs, by name, which :meth:`run` reads without a copy.
+
+        C-contiguous, in shape and dtype of the description; to be filled in place and given to
+        :meth:`run`.  A backend without such memory has none.
+        """
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Infer.

@@ -82,6 +82,11 @@ class TfliteBackend(Closing):
         """What runs, and the names, shapes and dtypes of its tensors."""
         return self._description
 
+    @property
+    def input_arrays(self) -> Mapping[str, NDArray[Any]]:
+        """None: the interpreter's arena is only written through it."""
+        return {}
+
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Infer; see :meth:`jetson_detect.core.backends.base.Backend.run`."""
         interpreter = self._interpreter

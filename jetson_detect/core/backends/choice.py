@@ -1,0 +1,114 @@
+"""Which backends are tried for a model, and in which order."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jetson_detect.core.backends import BACKENDS, BackendError, files_for
+from jetson_detect.core.model import ModelFile, ModelSpec, Precision
+
+AUTO = "auto"
+_WITH_GPU = ("tensorrt", "tensorflow", "onnxruntime", "tflite")
+_WITHOUT_GPU = ("tensorrt", "tflite", "onnxruntime", "tensorflow")
+"""TensorRT all the same, so that its refusal says why there is no GPU."""
+_GPU_DRIVERS = ("libcuda.so.1",)
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """A backend and the file that it is to run."""
+
+    backend: str
+    file: ModelFile
+    expected: bool = True
+    """Whether the user asked for this backend by name."""
+
+    def __str__(self) -> str:
+        return f"{self.backend} ({self.file.path.name})"
+
+
+@dataclass(frozen=True)
+class MissingChoice:
+    """A backend for which the model has no file."""
+
+    backend: str
+    reason: str
+    expected: bool = True
+
+
+def find_choices(
+    model: ModelSpec, names: Sequence[str] = (AUTO,), precision: Precision | None = None
+) -> tuple[tuple[BackendChoice, ...], tuple[MissingChoice, ...]]:
+    """Spell out the order in which a model's files are tried.
+
+    Parameters
+    ----------
+    model:
+        The model.
+    names:
+        Keys of :data:`~jetson_detect.core.backends.BACKENDS`, best first.  ``auto`` stands for
+        the ones that are not named, in an order that suits the machine: on a CPU TFLite starts
+        soonest and runs fastest, on a GPU TensorFlow and ONNX Runtime can use it and TFLite cannot.
+    precision:
+        Take only files of this precision; None takes any.
+
+    Returns
+    -------
+    What to try, best first, and the backends that the model has no file for.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or comes twice, or there is none.
+
+    """
+    check_names(names)
+    machine = _WITH_GPU if has_gpu_driver() else _WITHOUT_GPU
+    ordered: list[tuple[str, bool]] = []
+    for name in names:
+        if name == AUTO:
+            ordered += [(each, False) for each in machine if each not in names]
+        else:
+            ordered.append((name, True))
+    choices: list[BackendChoice] = []
+    missing: list[MissingChoice] = []
+    for name, expected in ordered:
+        try:
+            files = files_for(model, name, precision)
+        except BackendError as error:
+            missing.append(MissingChoice(name, str(error), expected))
+        else:
+            choices += [BackendChoice(name, file, expected) for file in files]
+    return tuple(choices), tuple(missing)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Check a list of backends.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or comes twice, or there is none.
+
+    """
+    known = (AUTO, *BACKENDS)
+    if not names:
+        raise ValueError(f"no backend is named; use '{AUTO}' or some of {', '.join(BACKENDS)}")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"backend '{name}' is not known; use {', '.join(known)}")
+    if len(set(names)) != len(names):
+        raise ValueError(f"backends {', '.join(names)}: one is named twice; name each once")
+
+
+def has_gpu_driver() -> bool:
+    """Whether NVIDIA's driver library is installed; a look at the GPU itself would cost more."""
+    for name in _GPU_DRIVERS:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False

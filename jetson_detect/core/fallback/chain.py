@@ -1,0 +1,420 @@
+"""Runs the best backend that works, and keeps detecting when it fails."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jetson_detect.core.backends import BackendError, BackendUnavailableError
+from jetson_detect.core.backends.choice import BackendChoice, MissingChoice
+from jetson_detect.core.closing import Closing
+from jetson_detect.core.detections import Detections
+from jetson_detect.core.detector import Detector
+from jetson_detect.core.fallback.detector_thread import DetectorThread, NoAnswerError
+from jetson_detect.core.fallback.policy import FallbackPolicy
+from jetson_detect.core.fallback.report import Report, Severity
+from jetson_detect.core.fallback.status import ChainStatus, Refusal
+from jetson_detect.core.pixels import PixelError, Pixels
+from jetson_detect.core.selection import Selection
+
+_THREAD_END_S = 10.0
+_NEVER = math.inf
+
+
+@dataclass(eq=False)
+class _Entry:
+    """What is known of one backend of the chain; guarded by the chain's lock."""
+
+    choice: BackendChoice
+    reason: str = ""
+    """Why it was refused last; empty if it was not."""
+    final: bool = False
+    failures: int = 0
+    retry_at: float = 0.0
+    """On the monotonic clock."""
+    opening: bool = False
+
+    def runs(self, choice: BackendChoice) -> bool:
+        """Whether this is the entry of a choice, whoever asked for it."""
+        return (self.choice.backend, self.choice.file) == (choice.backend, choice.file)
+
+
+@dataclass(eq=False)
+class _Running:
+    """The backend that answers frames; used only by who holds the frame lock."""
+
+    entry: _Entry
+    thread: DetectorThread
+    since: float
+    missed: int = 0
+    """Deadlines missed in a row."""
+
+
+class FallbackChain(Closing):
+    """Detects with the first of several backends that works.
+
+    A backend that raises, returns nonsense or does not answer in time is closed, and the next one
+    answers the same frame.  What failed is tried again in the background, ever more rarely, and
+    takes its place back between two frames.  Frames are answered one at a time, in the order in
+    which they are given.
+    """
+
+    def __init__(
+        self,
+        choices: Sequence[BackendChoice],
+        missing: Sequence[MissingChoice],
+        make_detector: Callable[[BackendChoice], Detector],
+        policy: FallbackPolicy = FallbackPolicy(),
+        on_report: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        """Prepare; nothing is loaded before :meth:`start`.
+
+        Parameters
+        ----------
+        choices:
+            The backends, best first.
+        missing:
+            Backends that were wanted but have no file; told in the status.
+        make_detector:
+            Loads one and runs it once.  Called on the thread that will run it.
+        policy:
+            When to give up and to try again; may be replaced at any time.
+        on_report:
+            Is told of each change, on whichever thread it happens.
+
+        """
+        self.policy = policy
+        self._make_detector = make_detector
+        self._on_report = on_report
+        self._frame_lock = threading.Lock()
+        """Held while a frame is answered and while the running backend is exchanged."""
+        self._changed = threading.Condition()
+        """Guards everything below."""
+        self._entries = [_Entry(choice) for choice in choices]
+        self._missing = tuple(missing)
+        self._running: _Running | None = None
+        self._ready: _Running | None = None
+        """What takes over before the next frame."""
+        self._takeovers = 0
+        self._closed = False
+        self._supervisor = threading.Thread(
+            target=self._supervise, name="backend supervisor", daemon=True
+        )
+
+    def start(self) -> None:
+        """Load the first backend that works.
+
+        Raises
+        ------
+        BackendError
+            If none does, with each one's reason.
+
+        """
+        with self._frame_lock:
+            self._open_next(set())
+        self._supervisor.start()
+
+    @property
+    def status(self) -> ChainStatus:
+        """What runs, why, and what was refused."""
+        with self._changed:
+            return self._status()
+
+    @property
+    def detector(self) -> Detector | None:
+        """The detector that runs, for its descriptions; None if all backends have failed."""
+        running = self._running
+        return running.thread.detector if running is not None else None
+
+    def detect(self, pixels: Pixels, selection: Selection) -> Detections:
+        """Find the objects in a picture, with another backend if the running one fails.
+
+        Raises
+        ------
+        PixelError
+            If the picture is at fault.
+        BackendError
+            If no backend is left.
+
+        """
+        with self._frame_lock:
+            self._take_over()
+            tried: set[_Entry] = set()
+            while True:
+                running = self._running or self._open_next(tried)
+                tried.add(running.entry)
+                started = time.monotonic()
+                try:
+                    detections = running.thread.detect(pixels, selection, self._patience(running))
+                except PixelError:
+                    raise
+                except Exception as error:
+                    self._give_up(running, self._reason(error))
+                else:
+                    self._count_missed(running, time.monotonic() - started)
+                    return detections
+
+    def set_choices(
+        self, choices: Sequence[BackendChoice], missing: Sequence[MissingChoice] = ()
+    ) -> None:
+        """Change the order of backends, or what is in it.
+
+        The running backend goes on until a better one of the new list is ready; then the two are
+        exchanged between two frames.  What was refused before is tried again at once.
+        """
+        with self._changed:
+            in_use = [each.entry for each in (self._running, self._ready) if each is not None]
+            in_use += [entry for entry in self._entries if entry.opening]
+            self._entries = []
+            for choice in choices:
+                # What is not in use starts afresh, also if it failed: it may have been mended.
+                entry = next((each for each in in_use if each.runs(choice)), _Entry(choice))
+                entry.choice = choice
+                self._entries.append(entry)
+            self._missing = tuple(missing)
+            self._changed.notify_all()
+        self._tell()
+
+    def close(self) -> None:
+        """Close what runs and end all threads; may be called twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._supervisor.is_alive():
+            self._supervisor.join(_THREAD_END_S)
+        with self._frame_lock, self._changed:
+            left = [each for each in (self._running, self._ready) if each is not None]
+            self._running = self._ready = None
+        for each in left:
+            each.thread.close()
+        for each in left:
+            each.thread.join(_THREAD_END_S)
+
+    # -- frames; under the frame lock ---------------------------------------------------------
+
+    def _patience(self, running: _Running) -> float | None:
+        """How many seconds to wait for a frame before its backend is given up."""
+        policy = self.policy
+        if policy.deadline_s <= 0.0:
+            return None
+        return policy.deadline_s * max(1, policy.missed_deadlines - running.missed)
+
+    def _count_missed(self, running: _Running, seconds: float) -> None:
+        """Count missed deadlines in a row, of a frame that was answered all the same."""
+        deadline_s = self.policy.deadline_s
+        missed = int(seconds // deadline_s) if deadline_s > 0.0 else 0
+        running.missed = running.missed + missed if missed else 0
+
+    def _give_up(self, running: _Running, reason: str) -> None:
+        """Close the running backend; it is tried again later."""
+        running.thread.close()
+        policy = self.policy
+        with self._changed:
+            entry = running.entry
+            if time.monotonic() - running.since >= policy.retry_maximum_s:
+                entry.failures = 0
+            self._running = None
+            self._refuse(entry, reason)
+        self._tell(Severity.WARNING, f"{entry.choice} failed: {reason}")
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, NoAnswerError):
+            policy = self.policy
+            return f"missed {policy.missed_deadlines} deadlines of {policy.deadline_s:g} s in a row"
+        return str(error) if isinstance(error, BackendError) else repr(error)
+
+    def _take_over(self) -> None:
+        """Exchange the running backend for the one that is ready, if one is."""
+        if self._ready is None:
+            return
+        with self._changed:
+            ready, self._ready = self._ready, None
+            if ready is None:
+                return
+            rank = self._rank(ready.entry)
+            running = self._running
+            if (
+                self._closed
+                or rank == len(self._entries)
+                or (running is not None and self._rank(running.entry) <= rank)
+            ):
+                outdated: _Running | None = ready  # the list has changed meanwhile
+            else:
+                outdated, self._running = running, ready
+                self._accept(ready.entry)
+        if outdated is not None:
+            outdated.thread.close()
+        if outdated is not ready:
+            before = f", {outdated.entry.choice} is closed" if outdated is not None else ""
+            self._tell(Severity.INFO, f"{ready.entry.choice} takes over{before}")
+
+    def _open_next(self, tried: set[_Entry]) -> _Running:
+        """Load the best backend that is not yet tried for this frame.
+
+        Raises
+        ------
+        BackendError
+            If none is left.
+
+        """
+        while True:
+            with self._changed:
+                entry = None if self._closed else self._next_entry(tried)
+                if entry is None:
+                    refusals = "; ".join(map(str, self._refusals()))
+                    raise BackendError(f"no backend works: {refusals or 'the chain is closed'}")
+                entry.opening = True
+            tried.add(entry)
+            running = self._open(entry)
+            if running is not None:
+                with self._changed:
+                    self._running = running
+                    first = self._takeovers == 0
+                    self._accept(entry)
+                # Who starts the chain says what it runs.
+                self._tell(Severity.WARNING, "" if first else f"{entry.choice} takes over")
+                return running
+
+    def _next_entry(self, tried: set[_Entry]) -> _Entry | None:
+        """Choose what to load for a frame that nothing answers."""
+        now = time.monotonic()
+        usable = [entry for entry in self._entries if not (entry.final or entry.opening)]
+        for entry in usable:
+            if entry not in tried and entry.retry_at <= now:
+                return entry
+        # Rather a backend that has failed only once, at once again, than a robot that sees nothing.
+        for entry in usable:
+            if entry.failures == 1:
+                return entry
+        return None
+
+    # -- opening; on any thread, without a lock -----------------------------------------------
+
+    def _open(self, entry: _Entry) -> _Running | None:
+        """Load an entry that is marked as opening; None and a refusal if that fails."""
+        policy = self.policy
+        thread = DetectorThread(
+            lambda: self._make_detector(entry.choice), f"inference {entry.choice}"
+        )
+        refused = ""
+        final = False
+        try:
+            thread.wait_until_ready(policy.load_timeout_s)
+        except NoAnswerError:
+            refused = f"not ready after {policy.load_timeout_s:g} s"
+        except Exception as error:
+            refused = str(error) if isinstance(error, BackendError | ValueError) else repr(error)
+            final = isinstance(error, BackendUnavailableError)
+        news = False
+        with self._changed:
+            entry.opening = False
+            if refused:
+                news = refused != entry.reason
+                self._refuse(entry, refused, final)
+        if not refused:
+            return _Running(entry, thread, since=time.monotonic())
+        thread.close()
+        expected = entry.choice.expected or not final
+        self._tell(
+            Severity.WARNING if expected else Severity.INFO,
+            f"{entry.choice} is refused: {refused}" if news else "",
+        )
+        return None
+
+    # -- supervision --------------------------------------------------------------------------
+
+    def _supervise(self) -> None:
+        """Bring better backends (back) into service; runs on a thread of its own."""
+        while (entry := self._wait_for_retry()) is not None:
+            opened = self._open(entry)
+            if opened is None:
+                continue
+            with self._changed:
+                unused, self._ready = self._ready, opened
+            if unused is not None:
+                unused.thread.close()
+            # With frames flowing, the next one may have done it by now.
+            with self._frame_lock:
+                self._take_over()
+
+    def _wait_for_retry(self) -> _Entry | None:
+        """Wait until a backend that is better than the running one is due; None at the end."""
+        with self._changed:
+            while not self._closed:
+                # What is ready counts as running: it will be, before the next frame.
+                current = self._ready or self._running
+                rank = self._rank(current.entry) if current is not None else len(self._entries)
+                waiting = [
+                    entry for entry in self._entries[:rank] if not (entry.final or entry.opening)
+                ]
+                now = time.monotonic()
+                for entry in waiting:
+                    if entry.retry_at <= now:
+                        entry.opening = True
+                        return entry
+                next_retry = min((entry.retry_at for entry in waiting), default=_NEVER)
+                self._changed.wait(None if next_retry == _NEVER else next_retry - now)
+        return None
+
+    # -- bookkeeping; under the lock ----------------------------------------------------------
+
+    def _rank(self, entry: _Entry) -> int:
+        """Return the entry's place in the list; behind all if it is no longer in it."""
+        return self._entries.index(entry) if entry in self._entries else len(self._entries)
+
+    def _refuse(self, entry: _Entry, reason: str, final: bool = False) -> None:
+        entry.reason = reason
+        entry.final = final
+        entry.failures += 1
+        entry.retry_at = time.monotonic() + self.policy.retry_delay(entry.failures)
+        self._changed.notify_all()
+
+    def _accept(self, entry: _Entry) -> None:
+        entry.reason = ""
+        self._takeovers += 1
+        self._changed.notify_all()
+
+    def _refusals(self) -> tuple[Refusal, ...]:
+        """Of the backends better than the one that runs."""
+        now = time.monotonic()
+        rank = self._rank(self._running.entry) if self._running else len(self._entries)
+        refusals = [
+            Refusal(each.backend, "", each.reason, final=True, expected=each.expected)
+            for each in self._missing
+        ]
+        for entry in self._entries[:rank]:
+            if entry.reason:
+                refusals.append(
+                    Refusal(
+                        entry.choice.backend,
+                        entry.choice.file.path.name,
+                        entry.reason,
+                        entry.final,
+                        entry.choice.expected,
+                        entry.failures,
+                        None if entry.final else max(0.0, entry.retry_at - now),
+                    )
+                )
+        return tuple(refusals)
+
+    def _status(self) -> ChainStatus:
+        running, refusals = self._running, self._refusals()
+        if running is None:
+            why = "all backends have failed"
+        elif self._rank(running.entry) == len(self._entries):
+            why = "it goes on until one of the backends that are wanted now is ready"
+        else:
+            why = "the better ones were refused" if refusals else "it is the first choice"
+        return ChainStatus(
+            running.thread.detector.description if running is not None else None,
+            why,
+            refusals,
+            max(0, self._takeovers - 1),
+        )
+
+    def _tell(self, severity: Severity = Severity.INFO, text: str = "") -> None:
+        """Report the status; without a lock, since the listener may ask back."""
+        self._on_report(Report(self.status, severity, text))
