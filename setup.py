@@ -46,6 +46,7 @@ setup(
             f"replay = {PACKAGE}.commands.replay:main",
             f"watch_detections = {PACKAGE}.commands.watch_detections:main",
             f"make_demo_bag = {PACKAGE}.commands.make_demo_bag:main",
+            f"compare_backends = {PACKAGE}.commands.compare_backends:main",
             f"demo = {PACKAGE}.commands.demo:main",
         ],
     },

@@ -20,11 +20,11 @@ def _boolean(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def _topics(text: str) -> list[str]:
-    topics = [topic.strip(" '\"") for topic in text.strip("[]").split(",")]
-    if not all(topics):
-        raise ValueError("a topic without a name")
-    return topics
+def _names(text: str) -> list[str]:
+    names = [name.strip(" '\"") for name in text.strip("[]").split(",")]
+    if not all(names):
+        raise ValueError("one of the names is empty")
+    return names
 
 
 _ARGUMENTS = {
@@ -49,8 +49,14 @@ _ARGUMENTS = {
     ),
 }
 _PARAMETERS = {
-    "image_topics": (_topics, "Topics of the cameras, separated by commas"),
+    "image_topics": (_names, "Topics of the cameras, separated by commas"),
     "model": (str, "Folder with a model.yaml, or the name of a model of this package"),
+    "backends": (
+        _names,
+        "What may run the model, best first, separated by commas: tensorrt, tensorflow, tflite, "
+        "onnxruntime, or auto for those that are not named",
+    ),
+    "require": (str, "Run on this backend or not at all"),
     "precision": (str, "auto, fp32, fp16, bf16, int8 or fp8"),
     "class_id_format": (str, "label or index: what ObjectHypothesis.class_id holds"),
     "score_threshold": (float, "Hypotheses with a lower score are left out"),

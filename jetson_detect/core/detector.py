@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from jetson_detect.core.backends.base import Backend, BackendDescription, BackendError
 from jetson_detect.core.closing import Closing
 from jetson_detect.core.detections import Detections
+from jetson_detect.core.geometry import ImageTransform
 from jetson_detect.core.heads import make_head
-from jetson_detect.core.model import ModelSpec
+from jetson_detect.core.heads.proposal import resolve_head
+from jetson_detect.core.model import HeadSpec, ModelSpec
 from jetson_detect.core.output_check import OutputCheck
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.preprocess import Preprocessor
-from jetson_detect.core.selection import Selection, suppress
+from jetson_detect.core.selection import Candidates, Selection, keep_best, suppress
 
 
 class Detector(Closing):
@@ -41,8 +45,9 @@ class Detector(Closing):
                 f"name one of them as input.name in {model.source}"
             )
         outputs = {info.name: info for info in description.outputs}
+        self._head_spec = resolve_head(model, description.outputs)
         self._parts = {
-            part: file.tensor_name(wanted) for part, wanted in model.head.outputs.items()
+            part: file.tensor_name(wanted) for part, wanted in self._head_spec.outputs.items()
         }
         missing = sorted(set(self._parts.values()) - set(outputs))
         if missing:
@@ -53,7 +58,15 @@ class Detector(Closing):
         self._checks = {part: OutputCheck(outputs[out]) for part, out in self._parts.items()}
         self._input_name = name
         self._preprocess = Preprocessor(model.input, inputs[name])
-        self._head = make_head(model, {part: outputs[out] for part, out in self._parts.items()})
+        self._head = make_head(
+            replace(model, head=self._head_spec),
+            {part: outputs[out] for part, out in self._parts.items()},
+        )
+
+    @property
+    def head_spec(self) -> HeadSpec:
+        """The head that decodes: what the model says, or what was proposed for ``type: auto``."""
+        return self._head_spec
 
     @property
     def model(self) -> ModelSpec:
@@ -64,6 +77,11 @@ class Detector(Closing):
     def description(self) -> BackendDescription:
         """The backend that runs it."""
         return self._backend.description
+
+    @property
+    def input_name(self) -> str:
+        """The backend's input that takes the picture."""
+        return self._input_name
 
     def detect(self, pixels: Pixels, selection: Selection) -> Detections:
         """Find the objects in a picture.
@@ -84,14 +102,8 @@ class Detector(Closing):
         for part, check in self._checks.items():
             check(parts[part])
         candidates = self._head.decode(parts, selection)
-        if not self._head.suppressed:
-            candidates = suppress(candidates, selection)
-        boxes = transform.boxes_to_source(candidates.boxes)
-        # A box that lies wholly in the padding has no area left in the picture.
-        visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        if not visible.all():
-            boxes, candidates = boxes[visible], candidates.take(np.flatnonzero(visible))
-        return Detections(boxes, candidates.scores, candidates.class_ids)
+        select = keep_best if self._head.suppressed else suppress
+        return _in_source(select(candidates, selection), transform)
 
     def warm_up(self) -> None:
         """Run once on a grey picture: the first run allocates and is slow."""
@@ -102,3 +114,16 @@ class Detector(Closing):
     def close(self) -> None:
         """Close the backend; may be called twice."""
         self._backend.close()
+
+
+def _in_source(candidates: Candidates, transform: ImageTransform) -> Detections:
+    """Map candidates to the picture, and leave out those that lie outside, or in the padding."""
+    angles = candidates.angles
+    if angles is None:
+        boxes = transform.boxes_to_source(candidates.boxes)
+        visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    else:
+        boxes, angles = transform.rotated_boxes_to_source(candidates.boxes, angles)
+        visible = transform.shows_rotated(boxes, angles)
+    found = Detections(boxes, candidates.scores, candidates.class_ids, angles)
+    return found if visible.all() else found.take(np.flatnonzero(visible))

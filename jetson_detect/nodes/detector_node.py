@@ -27,6 +27,7 @@ from jetson_detect.nodes.backend_reporter import BackendReporter
 from jetson_detect.nodes.camera_channel import CameraChannel
 from jetson_detect.nodes.detector_config import DetectorConfig
 from jetson_detect.nodes.entry import StartError
+from jetson_detect.nodes.library_log import LibraryLog
 from jetson_detect.nodes.parameters import ParameterSet
 from jetson_detect.share import find_model
 
@@ -89,6 +90,7 @@ class DetectorNode(LifecycleNode):
         self._model: ModelSpec | None = None
         self._chain: FallbackChain | None = None
         self._reporter: BackendReporter | None = None
+        self._library_log = LibraryLog(self)
         self._channels: list[CameraChannel] = []
         self._frames: NewestFrames[CameraChannel, Image] | None = None
         self._worker: threading.Thread | None = None
@@ -177,6 +179,7 @@ class DetectorNode(LifecycleNode):
         """Give everything back and end the node."""
         self._stop()
         self._release()
+        self._library_log.close()
         super().destroy_node()
 
     # -- configuration ------------------------------------------------------------------------
@@ -284,8 +287,10 @@ class DetectorNode(LifecycleNode):
     def _receive(
         self, frames: NewestFrames[CameraChannel, Image], channel: CameraChannel, message: Image
     ) -> None:
-        if self.config.enabled and frames.put(channel, message):
-            channel.counts.replaced += 1
+        config, chain = self.config, self._chain
+        if config.enabled and chain is not None:
+            keep = 1 if chain.is_settled else config.image_qos.depth
+            channel.counts.replaced += frames.put(channel, message, keep)
 
     def _work(self, frames: NewestFrames[CameraChannel, Image]) -> None:
         """Answer frames until there are no more; runs in a thread of its own."""

@@ -26,7 +26,12 @@ class QoSConfig:
         "volatile receives from any publisher, transient_local only from latched ones",
         choices=DURABILITIES,
     )
-    depth: int = parameter(1, "messages that the middleware keeps", range=(1, 1000))
+    depth: int = parameter(
+        10,
+        "messages that the middleware keeps while the process is held up, and that wait in line "
+        "while a backend is exchanged; else the newest one of each topic counts",
+        range=(1, 1000),
+    )
 
     def profile(self) -> QoSProfile:
         """Make the profile: keep the last ``depth`` messages."""

@@ -202,6 +202,8 @@ GIVEN: dict[str, str] = {
     "name": "eye",
     "image_topics": "/front/image_raw, /rear/image_raw",
     "model": "2024",
+    "backends": "onnxruntime, auto",
+    "require": "tflite",
     "precision": "int8",
     "class_id_format": "index",
     "score_threshold": "1",
@@ -214,6 +216,8 @@ GIVEN: dict[str, str] = {
 ARRIVES: dict[str, Any] = {
     "image_topics": ["/front/image_raw", "/rear/image_raw"],
     "model": "2024",
+    "backends": ["onnxruntime", "auto"],
+    "require": "tflite",
     "precision": "int8",
     "class_id_format": "index",
     "score_threshold": 1.0,

@@ -21,6 +21,8 @@ from jetson_detect.core.pixels import PixelError, Pixels
 from jetson_detect.core.selection import Selection
 
 _THREAD_END_S = 10.0
+_SETTLE_S = 1.0
+"""How long after a backend was loaded what piled up meanwhile may still come."""
 _NEVER = math.inf
 
 
@@ -36,6 +38,7 @@ class _Entry:
     retry_at: float = 0.0
     """On the monotonic clock."""
     opening: bool = False
+    has_run: bool = False
 
     def runs(self, choice: BackendChoice) -> bool:
         """Whether this is the entry of a choice, whoever asked for it."""
@@ -99,6 +102,7 @@ class FallbackChain(Closing):
         self._ready: _Running | None = None
         """What takes over before the next frame."""
         self._takeovers = 0
+        self._settled_at = 0.0
         self._closed = False
         self._supervisor = threading.Thread(
             target=self._supervise, name="backend supervisor", daemon=True
@@ -122,6 +126,11 @@ class FallbackChain(Closing):
         """What runs, why, and what was refused."""
         with self._changed:
             return self._status()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is being loaded, and has not been for a moment."""
+        return time.monotonic() >= self._settled_at
 
     @property
     def detector(self) -> Detector | None:
@@ -274,7 +283,6 @@ class FallbackChain(Closing):
                     self._running = running
                     first = self._takeovers == 0
                     self._accept(entry)
-                # Who starts the chain says what it runs.
                 self._tell(Severity.WARNING, "" if first else f"{entry.choice} takes over")
                 return running
 
@@ -285,9 +293,9 @@ class FallbackChain(Closing):
         for entry in usable:
             if entry not in tried and entry.retry_at <= now:
                 return entry
-        # Rather a backend that has failed only once, at once again, than a robot that sees nothing.
+        # Rather one that worked and failed only once, at once again, than a robot without eyes.
         for entry in usable:
-            if entry.failures == 1:
+            if entry.has_run and entry.failures == 1:
                 return entry
         return None
 
@@ -296,6 +304,7 @@ class FallbackChain(Closing):
     def _open(self, entry: _Entry) -> _Running | None:
         """Load an entry that is marked as opening; None and a refusal if that fails."""
         policy = self.policy
+        self._settled_at = _NEVER
         thread = DetectorThread(
             lambda: self._make_detector(entry.choice), f"inference {entry.choice}"
         )
@@ -311,8 +320,11 @@ class FallbackChain(Closing):
         news = False
         with self._changed:
             entry.opening = False
+            if not any(each.opening for each in self._entries):
+                self._settled_at = time.monotonic() + _SETTLE_S
             if refused:
-                news = refused != entry.reason
+                # At the start nothing is news: whoever starts the chain tells all of it at once.
+                news = refused != entry.reason and self._supervisor.is_alive()
                 self._refuse(entry, refused, final)
         if not refused:
             return _Running(entry, thread, since=time.monotonic())
@@ -374,6 +386,7 @@ class FallbackChain(Closing):
 
     def _accept(self, entry: _Entry) -> None:
         entry.reason = ""
+        entry.has_run = True
         self._takeovers += 1
         self._changed.notify_all()
 

@@ -192,6 +192,7 @@ def test_a_backend_that_does_not_load_is_passed_over_and_its_reason_kept(bench, 
     (refusal,) = status.refusals
     assert str(refusal) == "first (first.onnx): first.onnx: corrupt; build it again"
     assert refusal.retry_in_s == pytest.approx(60.0, abs=1.0)
+    assert running.log == []  # whoever starts the chain tells all of it at once
 
 
 def test_a_backend_that_hangs_while_loading_is_passed_over(bench, script):
@@ -208,6 +209,7 @@ def test_if_no_backend_loads_the_error_has_the_reason_of_each(script):
         chain.start()
     assert "first (first.onnx): no plan" in str(caught.value)
     assert "second (second.onnx): RuntimeError('odd')" in str(caught.value)
+    assert script.opened == ["first", "second"]  # each once
     chain.close()
 
 
