@@ -12,8 +12,7 @@ def installed_below_share(folder: str) -> list[tuple[str, list[str]]]:
     """List a folder's files for ``data_files``, subfolders kept."""
     groups: dict[str, list[str]] = {}
     for path in sorted(Path(folder).rglob("*")):
-        # Keras files are what other formats are made of; no robot runs them.
-        if path.is_file() and path.suffix != ".keras":
+        if path.is_file():
             groups.setdefault(str(SHARE / path.parent), []).append(str(path))
     return list(groups.items())
 

@@ -34,12 +34,12 @@ class _Frozen(tf.Module):  # type: ignore[misc]
             outputs = model(image, training=False)
             return tuple(tf.identity(outputs[name], name=name) for name in OUTPUT_NAMES)
 
-        graph = convert_variables_to_constants_v2(
+        self.graph = convert_variables_to_constants_v2(
             tf.function(run, input_signature=[signature]).get_concrete_function()
         )
 
         def serve(image: Any) -> Any:
-            outputs = graph(image)
+            outputs = self.graph(image)
             return {
                 name: tf.identity(output, name=name) for name, output in zip(OUTPUT_NAMES, outputs)
             }
@@ -47,16 +47,24 @@ class _Frozen(tf.Module):  # type: ignore[misc]
         self.serve = tf.function(serve, input_signature=[signature])
 
 
-def _saved(model: keras.Model, folder: str) -> None:
+def write_saved_model(model: keras.Model, folder: Path) -> None:
     """Write ``model`` to ``folder`` as a SavedModel with a ``serving_default`` signature."""
     frozen = _Frozen(model)
-    tf.saved_model.save(frozen, folder, signatures={"serving_default": frozen.serve})
+    tf.saved_model.save(frozen, str(folder), signatures={"serving_default": frozen.serve})
+
+
+def write_frozen_graph(model: keras.Model, path: Path) -> None:
+    """Write ``model`` as a GraphDef of constants: ``image`` in, :data:`OUTPUT_NAMES` out."""
+    definition = _Frozen(model).graph.graph.as_graph_def()
+    # Without the nodes that the function itself adds to return the outputs.
+    definition = tf.compat.v1.graph_util.extract_sub_graph(definition, list(OUTPUT_NAMES))
+    path.write_bytes(definition.SerializeToString(deterministic=True))
 
 
 def write_tflite(model: keras.Model, path: Path) -> None:
     """Write ``model`` in 32-bit floating point."""
     with tempfile.TemporaryDirectory() as folder:
-        _saved(model, folder)
+        write_saved_model(model, Path(folder))
         path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
 
 
@@ -74,7 +82,7 @@ def write_tflite_int8(model: keras.Model, path: Path, calibration: NDArray[np.ui
             yield {"image": picture[None].astype(np.float32) / np.float32(255.0)}
 
     with tempfile.TemporaryDirectory() as folder:
-        _saved(model, folder)
+        write_saved_model(model, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = pictures

@@ -57,7 +57,7 @@ class Detector(Closing):
             )
         self._checks = {part: OutputCheck(outputs[out]) for part, out in self._parts.items()}
         self._input_name = name
-        self._preprocess = Preprocessor(model.input, inputs[name])
+        self._preprocess = Preprocessor(model.input, inputs[name], backend.input_arrays.get(name))
         self._head = make_head(
             replace(model, head=self._head_spec),
             {part: outputs[out] for part, out in self._parts.items()},

@@ -31,7 +31,9 @@ class Preprocessor:
     One instance holds one tensor, which the next call overwrites.
     """
 
-    def __init__(self, spec: InputSpec, tensor: TensorInfo) -> None:
+    def __init__(
+        self, spec: InputSpec, tensor: TensorInfo, memory: NDArray[Any] | None = None
+    ) -> None:
         """Prepare for a network's input.
 
         Parameters
@@ -40,6 +42,8 @@ class Preprocessor:
             What the model expects of its pixels.
         tensor:
             The backend's own description of the input: dtype and quantisation.
+        memory:
+            The backend's own memory for it, if it has any: filled in place, it needs no copy.
 
         Raises
         ------
@@ -66,7 +70,9 @@ class Preprocessor:
         uniform = all(np.array_equal(table, self._tables[0]) for table in self._tables)
         self._joint_table = self._tables[0] if uniform else np.stack(self._tables, axis=-1)[None]
         """For all channels at once: (256,) where they are alike, else (1, 256, C)."""
-        self._tensor: NDArray[Any] = np.empty(expected, tensor.dtype)
+        if memory is None or memory.shape != expected or memory.dtype != tensor.dtype:
+            memory = np.empty(expected, tensor.dtype)
+        self._tensor: NDArray[Any] = memory
         canvas_shape = (spec.height, spec.width) + ((channels,) if channels > 1 else ())
         self._canvas: NDArray[np.uint8] = np.empty(canvas_shape, np.uint8)
         self._planes: list[NDArray[np.uint8]] = [

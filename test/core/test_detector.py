@@ -93,6 +93,8 @@ class RecordedBackend:
     def __init__(self, outputs: dict[str, np.ndarray], input_name: str = "image") -> None:
         self._outputs = outputs
         self.closed = False
+        self.input_arrays: dict[str, np.ndarray] = {}
+        self.seen: np.ndarray | None = None
         self.description = BackendDescription(
             backend="recorded",
             runtime="none",
@@ -105,6 +107,7 @@ class RecordedBackend:
         )
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        (self.seen,) = inputs.values()
         return self._outputs
 
     def close(self) -> None:
@@ -168,6 +171,14 @@ def test_a_missing_output_is_refused_with_those_that_exist():
     given_outputs["sizes"] = given_outputs.pop("size")
     with pytest.raises(BackendError, match="has no output size, but heatmap, offset, sizes"):
         Detector(MODEL, RecordedBackend(given_outputs))
+
+
+def test_the_picture_is_written_straight_into_the_backends_own_memory():
+    backend = RecordedBackend(outputs(1, 1, 1, 1))
+    own = backend.input_arrays["image"] = np.full((1, 160, 160, 3), np.nan, np.float32)
+    Detector(MODEL, backend).detect(Pixels.from_array(np.zeros((9, 9, 3), np.uint8)), SELECTION)
+    assert backend.seen is own
+    assert not np.isnan(own).any()
 
 
 def test_closing_the_detector_closes_its_backend():

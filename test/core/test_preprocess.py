@@ -34,6 +34,21 @@ def picture(width: int = 8, height: int = 8, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_memory_that_is_given_is_filled_in_place(kind):
+    memory = np.zeros((1, 8, 8, 3), kind)
+    tensor, _ = Preprocessor(spec(), info(dtype=kind), memory)(Pixels.from_array(picture()))
+    assert tensor is memory
+    np.testing.assert_array_equal(memory[0], picture()[..., ::-1])
+
+
+def test_memory_that_does_not_fit_is_left_alone():
+    memory = np.full((1, 4, 4, 3), 7, np.float32)
+    tensor, _ = Preprocessor(spec(), info(), memory)(Pixels.from_array(picture()))
+    assert tensor.shape == (1, 8, 8, 3)
+    assert (memory == 7).all()
+
+
 def test_a_picture_of_the_right_size_only_changes_its_colour_order():
     image = picture()
     tensor, _ = Preprocessor(spec(), info())(Pixels.from_array(image))

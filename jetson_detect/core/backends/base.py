@@ -161,7 +161,7 @@ class Backend(Protocol):
         Returns
         -------
         A tensor for each output, by name; quantised outputs as float32.  Valid until the next
-        call of :meth:`run` or :meth:`close`.
+        call of :meth:`run` or :meth:`close`; may be read-only.
 
         Raises
         ------
