@@ -1,0 +1,236 @@
+"""Everything on the GPU that one backend holds: taken in order, given back in reverse."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jetson_detect.core.backends.base import BackendError, TensorrtOptions
+from jetson_detect.core.backends.tensorrt.cuda_graph import CudaGraph
+from jetson_detect.core.backends.tensorrt.gpu import Gpu, in_megabytes
+from jetson_detect.core.backends.tensorrt.plugins import load_plugins
+from jetson_detect.core.backends.tensorrt.tensor_memory import TensorMemory
+from jetson_detect.core.tensorrt_library.access import TensorrtLibrary
+from jetson_detect.core.tensorrt_library.driver import CudaDriverError
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+_logger = logging.getLogger(__name__)
+
+_NON_BLOCKING = 1
+"""CU_STREAM_NON_BLOCKING: does not wait for the default stream, which other libraries use."""
+
+
+class Session:
+    """A plan on a GPU, ready to execute; used by the thread that made it."""
+
+    engine: trt.ICudaEngine
+    execution: trt.IExecutionContext
+    _runtime: trt.Runtime
+
+    def __init__(self, library: TensorrtLibrary, options: TensorrtOptions, path: Path) -> None:
+        """Load a plan.
+
+        Raises
+        ------
+        BackendError
+            If the plan cannot be read or loaded, or the GPU's memory is used up.
+
+        """
+        plan = _read(path)
+        self.library = library
+        self._path = path
+        # Complete before anything can fail: close() works from any state.
+        self._runtime = self.engine = self.execution = None
+        self.stream: Any = None
+        self._done: Any = None
+        self._memories: list[TensorMemory] = []
+        self._graph: CudaGraph | None = None
+        self._closed = False
+        self.gpu = Gpu(library.driver, options.device)
+        with self.closed_on_failure(), self.in_context("cannot be loaded"):
+            self._open(plan, options)
+
+    @contextmanager
+    def in_context(self, failure: str) -> Iterator[None]:
+        """Make the GPU's context current for a ``with`` block, and its errors ours.
+
+        Raises
+        ------
+        BackendError
+            ``path: failure: …`` for an error of the GPU.
+
+        """
+        cuda = self.gpu.cuda
+        try:
+            with self.gpu.current():
+                yield
+        except BaseException as error:
+            _forget_locals(error)
+            if isinstance(error, cuda.MemoryError):
+                raise BackendError(
+                    f"{self._path}: {failure}: the GPU's memory is used up ({error}); "
+                    "close what else uses it"
+                ) from error
+            if isinstance(error, (cuda.Error, CudaDriverError)):
+                raise BackendError(
+                    f"{self._path}: {failure}: {error}; load it again, and if the GPU stays broken "
+                    "(see dmesg for NVRM Xid) start the process again"
+                ) from error
+            raise
+
+    @contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """Close when a ``with`` block raises."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def memory(self, name: str) -> TensorMemory:
+        """Return memory for a tensor, freed with the session."""
+        memory = TensorMemory(self.gpu, name)
+        self._memories.append(memory)
+        return memory
+
+    def wait(self) -> None:
+        """Wait for all that was queued; other threads run meanwhile, and the CPU sleeps."""
+        self._done.record(self.stream)
+        self._done.synchronize()
+
+    def settle(self) -> None:
+        """After a failure: let go of what may still be queued."""
+        with suppress(self.gpu.cuda.Error):
+            self.stream.synchronize()
+
+    def record(self, enqueue: Callable[[], None]) -> CudaGraph:
+        """Record a CUDA graph, freed with the session; see :class:`CudaGraph` for errors."""
+        self._graph = CudaGraph(self.library.driver, self.stream.handle, enqueue)
+        return self._graph
+
+    def close(self) -> None:
+        """Give everything back; may be called twice, and after the GPU has failed.
+
+        Raises
+        ------
+        BackendError
+            If another thread than the session's calls it.
+
+        """
+        if self._closed:
+            return
+        self.gpu.require_mine()
+        self._closed = True
+        if self.gpu.is_held:
+            try:
+                with self.gpu.current():
+                    self._give_back()
+            except self.gpu.cuda.Error as error:
+                _logger.warning("%s: the GPU has failed: %s", self._path, error)
+        # Again, for a GPU that has failed: nothing must keep what is left of it.
+        self._give_back()
+        self.gpu.release()
+
+    def close_if_mine(self) -> None:
+        """Close a session that was forgotten; in another thread than its own that is impossible."""
+        if self.gpu.is_mine:
+            self.close()
+
+    def _open(self, plan: bytes, options: TensorrtOptions) -> None:
+        trt, features = self.library.trt, self.library.features
+        cuda = self.gpu.cuda
+        self.stream = cuda.Stream(_NON_BLOCKING)
+        flags = cuda.event_flags
+        self._done = cuda.Event(flags.BLOCKING_SYNC | flags.DISABLE_TIMING)
+        mark = self.library.errors.mark()
+        try:
+            self._runtime = trt.Runtime(self.library.logger)
+        except TypeError as error:
+            # What pybind11 makes of a null pointer.
+            raise BackendError(
+                f"{self._path}: {self.library} does not start "
+                f"({self.library.errors.since(mark)}): see that its version fits the driver "
+                f"(CUDA {self.library.driver.cuda_version})"
+            ) from error
+        if features.engine_host_code_allowed:
+            # A version compatible plan brings its own runtime, which is code.  A plan comes from
+            # the same folder as this program's other files and is trusted like them.
+            self._runtime.engine_host_code_allowed = True
+        if options.dla_core >= 0:
+            cores = self._runtime.num_DLA_cores
+            if options.dla_core >= cores:
+                raise BackendError(
+                    f"tensorrt.dla_core: there is no DLA core {options.dla_core}; this machine has "
+                    f"{cores}, counted from 0: choose one of them, or -1 and a plan for the GPU"
+                )
+            self._runtime.DLA_core = options.dla_core
+        load_plugins(self.library, self._runtime, options.plugin_libraries)
+        self.engine = self._runtime.deserialize_cuda_engine(plan)
+        if self.engine is None:
+            raise BackendError(
+                f"{self._path}: {self.library} cannot load this plan on {self.gpu.name} "
+                f"({self.library.errors.since(mark)}); plan {in_megabytes(len(plan))}, free "
+                f"{in_megabytes(self.gpu.free_memory())}; a plan runs only with the version of "
+                "TensorRT and on the kind of GPU that it was built with: build it again on this "
+                "machine from the ONNX file"
+            )
+        self.execution = self.engine.create_execution_context()
+        if self.execution is None:
+            raise BackendError(
+                f"{self._path}: {self.library} cannot make an execution context "
+                f"({self.library.errors.since(mark)}); it needs "
+                f"{in_megabytes(self.device_memory())}, free are "
+                f"{in_megabytes(self.gpu.free_memory())}: close what else uses the GPU, or build "
+                "the plan for a smaller input or with a smaller workspace"
+            )
+
+    def device_memory(self) -> int:
+        """Return the bytes that an inference needs besides weights, inputs and outputs."""
+        features = self.library.features
+        if features.device_memory_size_v2:
+            return int(self.engine.device_memory_size_v2)
+        return int(self.engine.device_memory_size)
+
+    def _give_back(self) -> None:
+        if self.stream is not None:
+            self.settle()
+        if self._graph is not None:
+            self._graph.close()
+        self.execution = None
+        self.engine = None
+        self._runtime = None
+        for memory in self._memories:
+            memory.free()
+        self._done = None
+        self.stream = None
+
+
+def _read(path: Path) -> bytes:
+    """Read a plan; what is wrong with it as a file is said here, for TensorRT says it badly."""
+    remedy = "correct 'files' in model.yaml, or build the plan on this machine"
+    try:
+        plan = path.read_bytes()
+    except FileNotFoundError as error:
+        raise BackendError(f"{path}: no such file; {remedy}") from error
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    if not plan:
+        raise BackendError(f"{path}: the file is empty; {remedy}")
+    return plan
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Clear the finished frames that an error and its causes keep.
+
+    Their variables would keep objects of TensorRT and CUDA alive past their context, for as long as
+    somebody handles the error.  Its ``__context__`` may be the caller's, and is left alone.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__

@@ -1,0 +1,1 @@
+"""TensorRT's Python module: found, imported and described by what its version has."""

@@ -1,0 +1,353 @@
+"""The machine behind the fakes: contexts, memory, streams and graphs, with CUDA's rules."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from fake_plan import COMPUTE_CAPABILITY, GPU
+
+POISON = 0xFF  # as float16 and float32: NaN
+PLUGINS = b"fake plugins"
+"""The content of a plugin library that leaves it to TensorRT to register its plugins."""
+
+NAMES = {
+    1: ("CUDA_ERROR_INVALID_VALUE", "invalid argument"),
+    2: ("CUDA_ERROR_OUT_OF_MEMORY", "out of memory"),
+    35: ("CUDA_ERROR_INSUFFICIENT_DRIVER", "CUDA driver version is insufficient"),
+    100: ("CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"),
+    201: ("CUDA_ERROR_INVALID_CONTEXT", "invalid device context"),
+    400: ("CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"),
+    700: ("CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"),
+    719: ("CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"),
+    900: (
+        "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
+        "operation not permitted when stream is capturing",
+    ),
+    901: ("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error"),
+}
+
+
+class CudaError(Exception):
+    """A call that CUDA refuses; pycuda's fake makes its own exceptions of it."""
+
+    def __init__(self, code: int, where: str) -> None:
+        super().__init__(f"{where} failed: {NAMES[code][1]}")
+        self.code = code
+
+
+class Context:
+    """A device's primary context."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self.retained = 0
+
+
+class Block:
+    """A piece of memory that the GPU can address."""
+
+    def __init__(self, address: int, data: np.ndarray, kind: str) -> None:
+        self.address = address
+        self.data = data
+        self.kind = kind
+
+
+class Stream:
+    """Work in order, done only when somebody waits for it."""
+
+    def __init__(self, handle: int, context: Context) -> None:
+        self.handle = handle
+        self.context = context
+        self.queue: list[Callable[[], None]] = []
+        self.recording: list[Callable[[], None]] | None = None
+        self.spoilt = False
+
+    def put(self, work: Callable[[], None]) -> None:
+        (self.queue if self.recording is None else self.recording).append(work)
+
+    def flush(self) -> None:
+        if self.recording is not None:
+            self.spoilt = True
+            raise CudaError(900, "cuStreamSynchronize")
+        work, self.queue = self.queue, []
+        for step in work:
+            step()
+
+
+class Machine:
+    """One GPU, and what a test may ask of it and do to it."""
+
+    def __init__(self) -> None:
+        self.name = GPU
+        self.compute_capability = COMPUTE_CAPABILITY
+        self.device_count = 1
+        self.integrated = os.environ.get("FAKE_GPU_INTEGRATED") == "1"
+        self.total_memory = 8 << 30
+        self.init_status = 0
+        self.records_graphs = True
+        self.tells_shapes = True
+        """Whether TensorRT tells shapes that depend on the data."""
+        self.fail_call: int | None = None
+        """The number of the call that fails, of those that can."""
+        self.calls: list[str] = []
+        self.complaints: list[str] = []
+        """What the real libraries would have crashed on or printed while cleaning up."""
+        self.objects: list[str] = []
+        """TensorRT's objects that are alive."""
+        self.plugin_libraries: list[str] = []
+        """Those that TensorRT registered."""
+        self.executions = 0
+        self.reserved = 0
+        """GPU memory that TensorRT took."""
+        self.blocks: dict[int, Block] = {}
+        self.streams: dict[int, Stream] = {}
+        self.events = 0
+        self.graphs: dict[int, Any] = {}
+        self.broken = False
+        self.primary = Context(0x1000)
+        self.threads = threading.local()
+        self._addresses = itertools.count(0x7F0000000000, 1 << 32)
+        self._handles = itertools.count(0x5000, 0x10)
+
+    # What a test asks
+
+    def leaks(self) -> list[str]:
+        """Say what is not as it was before anything was made."""
+        leaks = [f"{block.kind} memory" for block in self.blocks.values()]
+        leaks += [f"stream {handle:#x}" for handle in self.streams]
+        leaks += ["event"] * self.events + ["graph"] * len(self.graphs)
+        leaks += ["primary context"] * self.primary.retained
+        leaks += ["context on the stack"] * len(self.stack)
+        leaks += self.objects + self.complaints
+        return leaks + ([f"{self.reserved} bytes of TensorRT's"] if self.reserved else [])
+
+    def faults(self) -> dict[str, Any]:
+        """Read what is to go wrong now."""
+        path = os.environ.get("FAKE_TENSORRT_FAULTS")
+        try:
+            return json.loads(Path(path).read_text() or "{}") if path else {}
+        except (FileNotFoundError, json.JSONDecodeError):  # absent, or being written
+            return {}
+
+    # What the fakes ask
+
+    def refuses(self, call: str) -> bool:
+        """Count a call that may fail; say whether this is the one that has to."""
+        self.calls.append(call)
+        return len(self.calls) - 1 == self.fail_call
+
+    def handle(self) -> int:
+        return next(self._handles)
+
+    @property
+    def stack(self) -> list[Context]:
+        """CUDA's own context stack of this thread."""
+        if not hasattr(self.threads, "stack"):
+            self.threads.stack = []
+        return self.threads.stack
+
+    def current(self, where: str) -> Context:
+        """Return the current context; an error if there is none that lives."""
+        self.check(where)
+        if not self.stack or not self.stack[-1].retained:
+            raise CudaError(201, where)
+        return self.stack[-1]
+
+    def check(self, where: str) -> None:
+        """A GPU that has failed answers every call with its error."""
+        if self.broken:
+            raise CudaError(719, where)
+
+    def release_primary(self) -> None:
+        self.primary.retained -= 1
+        if self.primary.retained:
+            return
+        self.primary = Context(self.handle())
+        if self.broken:
+            # The driver takes everything with the context.  With a healthy GPU it does so too, but
+            # then it is a leak that leaks() shall tell.
+            for belongings in (self.blocks, self.streams, self.graphs):
+                belongings.clear()
+            self.events, self.broken = 0, False
+
+    def stream(self, handle: int, where: str) -> Stream:
+        context = self.current(where)
+        stream = self.streams.get(handle)
+        if stream is None or stream.context is not context:
+            raise CudaError(400, where)
+        return stream
+
+    @property
+    def used_memory(self) -> int:
+        return self.reserved + sum(
+            block.data.nbytes for block in self.blocks.values() if block.kind == "device"
+        )
+
+    def allocate(self, size: int, kind: str, where: str) -> Block:
+        self.current(where)
+        for stream in self.streams.values():
+            if stream.recording is not None:
+                stream.spoilt = True
+                raise CudaError(900, where)
+        if size <= 0:
+            raise CudaError(1, where)
+        if kind == "device" and self.used_memory + size > self.total_memory:
+            raise CudaError(2, where)
+        if self.refuses(where):
+            raise CudaError(2, where)
+        data = np.full(size, POISON, np.uint8)
+        block = Block(next(self._addresses), data, kind)
+        self.blocks[block.address] = block
+        return block
+
+    def bytes_at(self, address: int, size: int, where: str) -> np.ndarray:
+        """Return the memory at an address; the GPU fails for good if it is none."""
+        block = self.blocks.get(address)
+        if block is None or size > block.data.nbytes:
+            self.broken = True
+            raise CudaError(700, where)
+        return block.data[:size]
+
+    def count_execution(self) -> dict[str, Any]:
+        """Count an inference and return what goes wrong with it."""
+        self.executions += 1
+        number = self.executions
+        while number >= self.faults().get("hang_at", number + 1):
+            time.sleep(0.01)
+        return {
+            name.removesuffix("_at"): True
+            for name, first in self.faults().items()
+            if name.endswith("_at") and number >= first
+        }
+
+
+class DriverLibrary:
+    """What ``ctypes.CDLL("libcuda.so.1")`` answers."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def cuInit(self, flags: Any) -> int:  # noqa: N802
+        return self._machine.init_status
+
+    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+        count._obj.value = self._machine.device_count
+        return 0
+
+    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
+        version._obj.value = 12060
+        return 0
+
+    def cuGetErrorName(self, code: Any, text: Any) -> int:  # noqa: N802
+        return self._text(0, code, text)
+
+    def cuGetErrorString(self, code: Any, text: Any) -> int:  # noqa: N802
+        return self._text(1, code, text)
+
+    @staticmethod
+    def _text(part: int, code: Any, text: Any) -> int:
+        if code.value not in NAMES:
+            return 1
+        text._obj.value = NAMES[code.value][part].encode()
+        return 0
+
+    def cuCtxGetCurrent(self, handle: Any) -> int:  # noqa: N802
+        stack = self._machine.stack
+        handle._obj.value = stack[-1].handle if stack else None
+        return 0
+
+    def cuCtxPopCurrent_v2(self, handle: Any) -> int:  # noqa: N802
+        if not self._machine.stack:
+            return 201
+        handle._obj.value = self._machine.stack.pop().handle
+        return 0
+
+    def cuStreamBeginCapture_v2(self, handle: Any, mode: Any) -> int:  # noqa: N802
+        stream, status = self._stream(handle, "cuStreamBeginCapture")
+        if status or stream.recording is not None or self._machine.refuses("cuStreamBeginCapture"):
+            return status or 1
+        if stream.queue:
+            self._machine.complaints.append("recording began with work in the stream")
+        stream.recording, stream.spoilt = [], False
+        return 0
+
+    def cuStreamEndCapture(self, handle: Any, graph: Any) -> int:  # noqa: N802
+        stream, status = self._stream(handle, "cuStreamEndCapture")
+        if status or stream.recording is None:
+            return status or 1
+        work, stream.recording = stream.recording, None
+        if stream.spoilt or self._machine.refuses("cuStreamEndCapture"):
+            graph._obj.value = None
+            return 901
+        graph._obj.value = self._keep(work)
+        return 0
+
+    def cuGraphInstantiateWithFlags(self, executable: Any, graph: Any, flags: Any) -> int:  # noqa: N802
+        if self._machine.refuses("cuGraphInstantiate"):
+            return 1
+        executable._obj.value = self._keep(self._machine.graphs[graph.value])
+        return 0
+
+    def cuGraphLaunch(self, executable: Any, handle: Any) -> int:  # noqa: N802
+        stream, status = self._stream(handle, "cuGraphLaunch")
+        if status or self._machine.refuses("cuGraphLaunch"):
+            return status or 1
+        faults = self._machine.count_execution()
+        if faults.get("break"):
+            self._machine.broken = True
+        if faults.get("fail") or self._machine.broken:
+            return 719
+        for work in self._machine.graphs[executable.value]:
+            stream.put(work)
+        return 0
+
+    def cuGraphDestroy(self, graph: Any) -> int:  # noqa: N802
+        return 0 if self._machine.graphs.pop(graph.value, None) is not None else 400
+
+    cuGraphExecDestroy = cuGraphDestroy  # noqa: N815
+
+    def _keep(self, work: list[Callable[[], None]]) -> int:
+        handle = self._machine.handle()
+        self._machine.graphs[handle] = work
+        return handle
+
+    def _stream(self, handle: Any, where: str) -> tuple[Any, int]:
+        try:
+            return self._machine.stream(handle.value, where), 0
+        except CudaError as error:
+            return None, error.code
+
+
+MACHINE = Machine()
+_REAL_CDLL = ctypes.CDLL
+
+
+class _Cdll(_REAL_CDLL):
+    """Loads libraries as ever, but for the driver's."""
+
+    def __new__(cls, name: str | None = None, *arguments: Any, **options: Any) -> Any:
+        if name == "libcuda.so.1":
+            return DriverLibrary(MACHINE)
+        if name is not None and Path(name).is_file() and Path(name).read_bytes() == PLUGINS:
+            return SimpleNamespace(getCreators=None)
+        return _REAL_CDLL(name, *arguments, **options)
+
+
+def install() -> None:
+    """Put the simulated driver in the place of the real one."""
+    ctypes.CDLL = _Cdll  # type: ignore[misc]
+
+
+def uninstall() -> None:
+    """Take the simulated driver away again."""
+    ctypes.CDLL = _REAL_CDLL  # type: ignore[misc]
