@@ -30,8 +30,9 @@ def to_detection_array(
     """Make the message of one image.
 
     The header is the image's, in the array and in each detection.  Boxes are centre and full size
-    in pixels of the image.  Hypotheses come best first, those of score 0 are left out.  ``id`` is
-    empty: it belongs to trackers.
+    in pixels of the image, ``theta`` turns them about the centre, x towards y (clockwise as the
+    image is seen).  Hypotheses come best first, those of score 0 are left out.  ``id`` is empty:
+    it belongs to trackers.
     """
     message = Detection2DArray(header=header)
     centers = (detections.boxes[:, :2] + detections.boxes[:, 2:]) / 2
@@ -62,10 +63,11 @@ def to_detection_array(
 def from_detection_array(message: Detection2DArray, labels: Sequence[str]) -> Detections:
     """Read a message back; classes may be labels or indices.  One hypothesis an object is kept.
 
-    An unknown class gets the index -1; an object without a hypothesis is left out.
+    An unknown class gets the index -1; an object without a hypothesis is left out.  There are
+    angles only if a box is turned.
     """
     index_of = {label: index for index, label in enumerate(labels)}
-    boxes, scores, class_ids = [], [], []
+    boxes, scores, class_ids, angles = [], [], [], []
     for detection in message.detections:
         if not detection.results:
             continue
@@ -74,14 +76,16 @@ def from_detection_array(message: Detection2DArray, labels: Sequence[str]) -> De
         x, y = box.center.position.x, box.center.position.y
         half_width, half_height = box.size_x / 2, box.size_y / 2
         boxes.append((x - half_width, y - half_height, x + half_width, y + half_height))
+        angles.append(box.center.theta)
         scores.append(best.score)
         fallback = int(best.class_id) if best.class_id.isdecimal() else -1
         class_ids.append(index_of.get(best.class_id, fallback))
     order = np.argsort(-np.asarray(scores, np.float32), kind="stable")
-    return Detections.from_best(
+    return Detections(
         np.asarray(boxes, np.float32).reshape(-1, 4)[order],
-        np.asarray(scores, np.float32)[order],
-        np.asarray(class_ids, np.int32)[order],
+        np.asarray(scores, np.float32)[order, None],
+        np.asarray(class_ids, np.int32)[order, None],
+        np.asarray(angles, np.float32)[order] if any(angles) else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,15 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def take(self, index: NDArray[Any]) -> Detections:
+        """Return some of the objects, in the order of the index."""
+        return Detections(
+            self.boxes[index],
+            self.scores[index],
+            self.class_ids[index],
+            None if self.angles is None else self.angles[index],
+        )
 
     @classmethod
     def empty(cls) -> Detections:

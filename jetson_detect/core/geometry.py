@@ -110,7 +110,8 @@ class ImageTransform:
     def boxes_to_source(self, boxes: NDArray[Any], *, clip: bool = True) -> NDArray[np.float32]:
         """Map (N, 4) boxes (x_min, y_min, x_max, y_max) from network to source pixels.
 
-        Clipped to the image unless ``clip`` is false (rotated boxes reach over the border).
+        Clipped to the image unless ``clip`` is false.  Rotated boxes need
+        :meth:`rotated_boxes_to_source`.
         """
         scale, offset = self._box_map
         source = (np.asarray(boxes, np.float64) - offset) / scale
@@ -119,3 +120,76 @@ class ImageTransform:
             np.clip(source, 0.0, limit, out=source)
         rounded: NDArray[np.float32] = source.astype(np.float32)
         return rounded
+
+    def rotated_boxes_to_network(
+        self, boxes: NDArray[Any], angles: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Map boxes with angles, (N, 4) and (N,), from source to network pixels.
+
+        See :meth:`rotated_boxes_to_source`.
+        """
+        return _map_rotated(
+            boxes, angles, np.array(self.scale), np.array([self.content_x, self.content_y])
+        )
+
+    def rotated_boxes_to_source(
+        self, boxes: NDArray[Any], angles: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Map boxes with angles, (N, 4) and (N,), from network to source pixels; not clipped.
+
+        ``boxes`` are the extents before the rotation, ``angles`` turn them about their centres, x
+        towards y, in radians; they come back between -pi and pi.
+
+        Where the two scales are equal, as in a letterbox up to rounding, a rectangle stays one and
+        this is exact.  Where they differ it becomes a parallelogram.  Its centre and the edge
+        along the width are kept as they are: they give the new centre, width and angle.  The new
+        height is the parallelogram's extent across that edge, which keeps the area and makes the
+        way there and back exact.
+        """
+        scale = 1.0 / np.array(self.scale)
+        source, turned = _map_rotated(
+            boxes, angles, scale, -scale * [self.content_x, self.content_y]
+        )
+        return source.astype(np.float32), turned.astype(np.float32)
+
+    def shows_rotated(self, boxes: NDArray[Any], angles: NDArray[Any]) -> NDArray[np.bool_]:
+        """(N,): whether any part of a rotated box, in source pixels, lies inside the image.
+
+        Two convex shapes are apart where they are on one of their edges' normals (separating axis
+        theorem); a box without area is never inside.
+        """
+        centers, sizes = _centers_and_sizes(boxes)
+        along, across = _axes(np.asarray(angles, np.float64))
+        image = np.array([self.source_width, self.source_height], np.float64)
+        reach = (np.abs(along) * sizes[:, :1] + np.abs(across) * sizes[:, 1:]) / 2
+        shown = (sizes > 0).all(axis=1)
+        shown &= ((centers + reach > 0) & (centers - reach < image)).all(axis=1)
+        to_image = image / 2 - centers
+        for axis, size in ((along, sizes[:, 0]), (across, sizes[:, 1])):
+            half_image = np.abs(axis) @ image / 2
+            shown &= np.abs((axis * to_image).sum(axis=1)) < half_image + size / 2
+        return np.asarray(shown, np.bool_)
+
+
+def _map_rotated(
+    boxes: NDArray[Any], angles: NDArray[Any], scale: NDArray[Any], offset: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Map boxes by ``scale`` and ``offset``, (2,) each for x and y; float64 throughout."""
+    centers, sizes = _centers_and_sizes(boxes)
+    along = _axes(np.asarray(angles, np.float64))[0] * scale
+    stretch = np.hypot(along[:, 0], along[:, 1])
+    half = sizes * np.stack([stretch, scale.prod() / stretch], axis=1) / 2
+    centers = centers * scale + offset
+    mapped = np.concatenate([centers - half, centers + half], axis=1)
+    return mapped, np.arctan2(along[:, 1], along[:, 0])
+
+
+def _centers_and_sizes(boxes: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    corners = np.asarray(boxes, np.float64)
+    return (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+
+
+def _axes(angles: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the unit vectors, (N, 2) each, along the width and the height of turned boxes."""
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([cos, sin], axis=1), np.stack([-sin, cos], axis=1)

@@ -17,6 +17,8 @@ import yaml
 from jetson_detect.core.geometry import Alignment, ResizeMode
 
 MODEL_FILE = "model.yaml"
+AUTO_HEAD = "auto"
+"""The ``head.type`` that is replaced by a proposal once the network's outputs are known."""
 
 
 class ModelError(ValueError):
@@ -116,8 +118,9 @@ class HeadSpec:
     """How the network's outputs become boxes."""
 
     type: str
+    """The decoder, or :data:`AUTO_HEAD`."""
     outputs: Mapping[str, str]
-    """Which output tensor plays which part for the decoder."""
+    """Which output tensor plays which part for the decoder; may be empty for :data:`AUTO_HEAD`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What else the decoder of this type needs; it checks them itself."""
 
@@ -276,7 +279,7 @@ def _build(document: dict[str, Any], source: Path) -> ModelSpec:
         description=document.get("description", ""),
         files=files,
         input=_build_input(document["input"], source),
-        head=HeadSpec(type=head.pop("type"), outputs=head.pop("outputs"), options=head),
+        head=HeadSpec(type=head.pop("type"), outputs=head.pop("outputs", {}), options=head),
         labels=tuple(document["labels"]),
         thresholds=Thresholds(**document.get("thresholds", {})),
     )

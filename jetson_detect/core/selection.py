@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.core.model import Thresholds
+
+MAX_CANDIDATES = 4096
+"""The most boxes, best first, that enter suppression.
+
+As in TensorRT's own EfficientNMS plugin
+(https://github.com/NVIDIA/TensorRT/tree/main/plugin/efficientNMSPlugin): what ranks lower is
+hardly ever an object, and the time that suppression takes grows with the square.
+"""
+MAX_ROTATED_CANDIDATES = 1024
+"""The same for rotated boxes, whose overlap takes OpenCV some twenty times as long."""
+
+_Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,12 @@ class Candidates:
     scores: NDArray[np.float32]
     """(M, K): best first; 0 for a hypothesis that is below the threshold."""
     class_ids: NDArray[np.int32]
-    """(M, K)."""
+    """(M, K); the network's own, which may lie beyond the labels."""
+    angles: NDArray[np.float32] | None = None
+    """(M,): rotation in radians about the box's centre (x towards y), or None if axis aligned.
+
+    With an angle, ``boxes`` holds the extent before the rotation.
+    """
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -55,7 +73,22 @@ class Candidates:
             boxes=self.boxes[index],
             scores=self.scores[index],
             class_ids=self.class_ids[index],
+            angles=None if self.angles is None else self.angles[index],
         )
+
+
+def concatenate(pieces: Sequence[Candidates]) -> Candidates:
+    """Join the candidates of several feature maps; they have equally many hypotheses or none."""
+    filled = [piece for piece in pieces if len(piece)] or pieces[:1]
+    if len(filled) == 1:
+        return filled[0]
+    angles = [piece.angles for piece in filled if piece.angles is not None]
+    return Candidates(
+        np.concatenate([piece.boxes for piece in filled]),
+        np.concatenate([piece.scores for piece in filled]),
+        np.concatenate([piece.class_ids for piece in filled]),
+        np.concatenate(angles) if angles else None,
+    )
 
 
 def rank_hypotheses(
@@ -94,26 +127,81 @@ def class_mask(classes: int, selection: Selection) -> NDArray[np.bool_] | None:
     return mask
 
 
+def keep_best(candidates: Candidates, selection: Selection) -> Candidates:
+    """Return at most ``max_detections`` candidates, best first."""
+    order = np.argsort(-candidates.scores[:, 0], kind="stable")
+    return candidates.take(order[: selection.max_detections])
+
+
 def suppress(candidates: Candidates, selection: Selection) -> Candidates:
     """Greedy non-maximum suppression, best first, at most ``max_detections``.
 
-    Boxes of different classes are kept apart, unless the selection is class agnostic, by moving
-    each class to a place of its own: ``cv2.dnn.NMSBoxes`` is in every OpenCV from 4.5 on, its
-    batched sister, which does the same inside, only from 4.7.
+    Only the best :data:`MAX_CANDIDATES` are looked at, or :data:`MAX_ROTATED_CANDIDATES`.  Rotated
+    boxes overlap by the area that they share, not by that of their upright hulls.
     """
-    order = np.argsort(-candidates.scores[:, 0], kind="stable")
-    candidates = candidates.take(order)
-    if len(candidates) > 1 and selection.iou_threshold < 1.0:
-        boxes = candidates.boxes.astype(np.float64)
-        if not selection.class_agnostic:
-            extent = boxes.max() - boxes.min() + 1.0
-            boxes = boxes + (candidates.class_ids[:, :1] * extent)
-        boxes[:, 2:] -= boxes[:, :2]
-        kept = cv2.dnn.NMSBoxes(
-            boxes.tolist(),  # the binding reads lists several times faster than array rows
-            candidates.scores[:, 0].tolist(),
-            0.0,
-            selection.iou_threshold,
+    if len(candidates) < 2 or selection.iou_threshold >= 1.0:
+        return keep_best(candidates, selection)
+    is_upright = candidates.angles is None
+    most = MAX_CANDIDATES if is_upright else MAX_ROTATED_CANDIDATES
+    survivors = _upright_survivors if is_upright else _rotated_survivors
+    candidates = keep_best(candidates, replace(selection, max_detections=most))
+    # What is kept of the best n does not depend on the rest: where many are kept, few boxes need
+    # to be compared.
+    limit = selection.max_detections
+    count = 2 * limit
+    while True:
+        kept = survivors(candidates.take(np.arange(min(count, len(candidates)))), selection)
+        if len(kept) >= limit or count >= len(candidates):
+            return candidates.take(kept[:limit])
+        count *= 2
+
+
+def _upright_survivors(candidates: Candidates, selection: Selection) -> _Indices:
+    """Return the indices of sorted candidates that no better one suppresses.
+
+    Boxes of different classes are kept apart by moving each class to a place of its own:
+    ``cv2.dnn.NMSBoxes`` is in every OpenCV from 4.5 on, its batched sister, which does the same
+    inside, only from 4.7.
+    """
+    boxes = candidates.boxes.astype(np.float64)
+    if not selection.class_agnostic:
+        extent = boxes.max() - boxes.min() + 1.0
+        boxes += candidates.class_ids[:, :1] * extent
+    boxes[:, 2:] -= boxes[:, :2]
+    return _opencv_nms(cv2.dnn.NMSBoxes, boxes.tolist(), candidates, selection)
+
+
+def _rotated_survivors(candidates: Candidates, selection: Selection) -> _Indices:
+    """Return the indices of sorted, rotated candidates that no better one suppresses.
+
+    Classes are gone through one by one: OpenCV's rotated rectangles hold float32, too coarse to
+    move classes apart.  A box that lies wholly inside another overlaps it by 1 for OpenCV
+    (``rotatedRectIOU`` in ``modules/dnn/src/nms.cpp``), however small it is.
+    """
+    assert candidates.angles is not None
+    corners = candidates.boxes.astype(np.float64)
+    centers, sizes = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+    degrees = np.degrees(candidates.angles.astype(np.float64))
+    rectangles = list(zip(centers.tolist(), sizes.tolist(), degrees.tolist()))
+    best_class = candidates.class_ids[:, 0]
+    if selection.class_agnostic:
+        best_class = np.zeros_like(best_class)
+    kept = []
+    for class_id in np.unique(best_class):
+        members = np.flatnonzero(best_class == class_id)
+        among = _opencv_nms(
+            cv2.dnn.NMSBoxesRotated,
+            [rectangles[index] for index in members],
+            candidates.take(members),
+            selection,
         )
-        candidates = candidates.take(np.asarray(kept, np.intp).reshape(-1))
-    return candidates.take(np.arange(min(len(candidates), selection.max_detections)))
+        kept.append(members[among])
+    return np.sort(np.concatenate(kept))
+
+
+def _opencv_nms(
+    function: Callable[..., Any], boxes: list[Any], candidates: Candidates, selection: Selection
+) -> _Indices:
+    """Call one of OpenCV's functions; lists are read several times faster than array rows."""
+    kept = function(boxes, candidates.scores[:, 0].tolist(), 0.0, selection.iou_threshold)
+    return np.asarray(kept, np.intp).reshape(-1)

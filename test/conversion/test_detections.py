@@ -70,6 +70,27 @@ def test_angles_go_into_theta():
     assert thetas == pytest.approx([0.5, -math.pi / 2])
 
 
+def test_angles_are_read_back_from_theta():
+    found = detections(angles=np.array([0.5, -math.pi / 2], np.float32))
+    read = from_detection_array(to_detection_array(found, HEADER, LABELS), LABELS)
+    np.testing.assert_array_equal(read.angles, found.angles)
+    np.testing.assert_array_equal(read.boxes, found.boxes)
+
+
+def test_a_message_without_turned_boxes_has_no_angles():
+    message = to_detection_array(detections(), HEADER, LABELS)
+    assert from_detection_array(message, LABELS).angles is None
+
+
+def test_angles_follow_their_boxes_when_a_message_is_sorted():
+    found = detections(angles=np.array([0.25, 0.0], np.float32))
+    message = to_detection_array(found, HEADER, LABELS)
+    message.detections.reverse()
+    read = from_detection_array(message, LABELS)
+    np.testing.assert_array_equal(read.boxes, found.boxes)
+    np.testing.assert_array_equal(read.angles, [0.25, 0.0])
+
+
 def test_no_detections_are_an_empty_array_with_the_header():
     message = to_detection_array(Detections.empty(), HEADER, LABELS)
     assert message == Detection2DArray(header=HEADER)

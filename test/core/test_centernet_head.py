@@ -144,7 +144,7 @@ def test_grids_that_differ_are_refused(tmp_path):
 def test_a_missing_output_is_refused_with_what_is_needed(tmp_path):
     given = outputs()
     del given["offset"]
-    with pytest.raises(ModelError, match="a centernet head needs heatmap, offset, size"):
+    with pytest.raises(ModelError, match="centernet needs heatmap, offset, size"):
         make_head(model(tmp_path), given)
 
 

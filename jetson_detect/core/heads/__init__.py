@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from jetson_detect.core.backends.base import TensorInfo
 from jetson_detect.core.heads.base import Head
 from jetson_detect.core.heads.centernet import CenterNetHead
+from jetson_detect.core.heads.detection_list import (
+    EfficientNmsHead,
+    RtDetrPostprocessedHead,
+    TfliteDetectionPostprocessHead,
+    TfObjectDetectionHead,
+)
+from jetson_detect.core.heads.detectnet import DetectNetHead
+from jetson_detect.core.heads.detr import DetrHead
+from jetson_detect.core.heads.efficientdet import EfficientDetHead
+from jetson_detect.core.heads.ssd import SsdHead
+from jetson_detect.core.heads.yolo_end_to_end import YoloEndToEndHead
+from jetson_detect.core.heads.yolo_obb import YoloObbHead
+from jetson_detect.core.heads.yolov5 import YoloV5Head
+from jetson_detect.core.heads.yolov8 import YoloV8Head
+from jetson_detect.core.heads.yolox import YoloXHead
 from jetson_detect.core.model import ModelSpec
 
-__all__ = ["HEADS", "CenterNetHead", "Head", "make_head"]
+__all__ = ["HEADS", "Head", "make_head"]
 
-HEADS = {"centernet": CenterNetHead}
+HEADS: dict[str, Callable[[ModelSpec, Mapping[str, TensorInfo]], Head]] = {
+    "centernet": CenterNetHead,
+    "detectnet": DetectNetHead,
+    "detr": DetrHead,
+    "efficient_nms": EfficientNmsHead,
+    "efficientdet": EfficientDetHead,
+    "rt_detr_postprocessed": RtDetrPostprocessedHead,
+    "ssd": SsdHead,
+    "tf_object_detection": TfObjectDetectionHead,
+    "tflite_detection_postprocess": TfliteDetectionPostprocessHead,
+    "yolo_end_to_end": YoloEndToEndHead,
+    "yolo_obb": YoloObbHead,
+    "yolov5": YoloV5Head,
+    "yolov8": YoloV8Head,
+    "yolox": YoloXHead,
+}
 """By ``head.type``."""
 
 
@@ -21,7 +51,7 @@ def make_head(model: ModelSpec, outputs: Mapping[str, TensorInfo]) -> Head:
     Parameters
     ----------
     model:
-        The model.
+        The model; its head's type is none to be proposed any more.
     outputs:
         The network's outputs by their part (the keys of ``head.outputs``).
 

@@ -8,6 +8,7 @@ predicted offset, its size is predicted at the same cell.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 import cv2
@@ -15,11 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.core.backends.base import TensorInfo
+from jetson_detect.core.heads.options import HeadOptions
+from jetson_detect.core.heads.parts import map_pattern, require_parts, require_shape
 from jetson_detect.core.model import Layout, ModelSpec
 from jetson_detect.core.selection import Candidates, Selection, class_mask, rank_hypotheses
 
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
-_SIZE_ENCODINGS = ("linear", "log")
+
+
+class SizeEncoding(str, Enum):
+    """How the network writes sizes."""
+
+    LINEAR = "linear"
+    LOG = "log"
+    """The natural logarithm."""
 
 
 class CenterNetHead:
@@ -40,41 +50,19 @@ class CenterNetHead:
             Naming the output and what does not fit.
 
         """
-        options = dict(model.head.options)
-        encoding = options.pop("size_encoding", "linear")
-        if encoding not in _SIZE_ENCODINGS:
-            raise model.error(
-                "head.size_encoding",
-                f"'{encoding}' is not known",
-                f"use one of {', '.join(_SIZE_ENCODINGS)}",
-            )
-        if options:
-            raise model.error(
-                "head", f"unknown key {', '.join(map(repr, options))}", "use size_encoding"
-            )
+        options = HeadOptions(model)
+        encoding = options.choice("size_encoding", SizeEncoding.LINEAR)
+        options.close()
         expected = {"heatmap": len(model.labels), "offset": 2, "size": 2}
-        if set(outputs) != set(expected):
-            raise model.error(
-                "head.outputs",
-                f"has {', '.join(sorted(outputs))}",
-                f"a centernet head needs {', '.join(expected)}",
-            )
+        require_parts(model, outputs, expected)
         self._channels_last = model.input.layout is Layout.NHWC
-        self._log_size = encoding == "log"
+        self._log_size = encoding is SizeEncoding.LOG
         grids = set()
         for part, channels in expected.items():
+            reason = ", one channel for each label" if part == "heatmap" else ""
+            pattern = map_pattern(model, channels)
+            require_shape(model, part, outputs[part], [pattern], reason)
             shape = outputs[part].shape
-            last = shape[-1] if self._channels_last else (shape[1] if len(shape) == 4 else None)
-            if len(shape) != 4 or last != channels:
-                wanted = (
-                    f"(1, h, w, {channels})" if self._channels_last else f"(1, {channels}, h, w)"
-                )
-                raise model.error(
-                    f"head.outputs.{part}",
-                    f"'{outputs[part].name}' has shape {shape}",
-                    f"it must be {wanted}"
-                    + (", one channel for each label" if part == "heatmap" else ""),
-                )
             grids.add(shape[1:3] if self._channels_last else shape[2:4])
         if len(grids) != 1:
             raise model.error(
