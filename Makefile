@@ -1,6 +1,7 @@
 # make demo   camera → detector → detections, on this machine, with a table and pictures
 # make test   all tests
 # make lint   ruff and mypy
+# make compare  every backend on the demo model: parity, accuracy, speed, memory, start-up
 # make model  train the demo model again (five minutes on a GPU, hours without)
 #
 # Each sets up what it needs in a virtual environment, once.  Where ROS is sourced, that ROS is used;
@@ -16,7 +17,7 @@ PYTHON ?= python3
 ARGS ?=
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test lint format model setup setup-test clean
+.PHONY: demo test lint format compare model setup setup-test clean
 
 demo: setup
 	$(RUN) -m jetson_detect.commands.demo $(ARGS)
@@ -32,6 +33,10 @@ lint: setup-test
 format: setup-test
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+compare: setup-test
+	$(RUN) training/write_all_formats.py --output build/demo_all_formats
+	$(RUN) -m jetson_detect.commands.compare_backends build/demo_all_formats $(ARGS)
 
 model:
 	$(PYTHON) -m venv .venv-training
