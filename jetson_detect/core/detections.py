@@ -73,6 +73,26 @@ class Detections:
         """One hypothesis an object: ``scores`` and ``class_ids`` of shape (N,)."""
         return cls(boxes=boxes, scores=scores[:, None], class_ids=class_ids[:, None])
 
+    def corners(self) -> NDArray[np.float32]:
+        """(N, 4, 2): x and y of the corners, from the top left one clockwise, rotations applied."""
+        signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
+        centers = (self.boxes[:, None, :2] + self.boxes[:, None, 2:]) / 2
+        arms = (self.boxes[:, None, 2:] - self.boxes[:, None, :2]) / 2 * signs
+        if self.angles is not None:
+            cosine, sine = np.cos(self.angles)[:, None], np.sin(self.angles)[:, None]
+            x, y = arms[..., 0], arms[..., 1]
+            arms = np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=2)
+        corners: NDArray[np.float32] = (centers + arms).astype(np.float32, copy=False)
+        return corners
+
+    def upright(self) -> Detections:
+        """Return the same objects in the smallest upright boxes that hold the rotated ones."""
+        if self.angles is None:
+            return self
+        corners = self.corners()
+        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        return Detections(boxes, self.scores, self.class_ids)
+
     @property
     def best_scores(self) -> NDArray[np.float32]:
         """(N,): score of each object's best hypothesis."""

@@ -40,13 +40,19 @@ def draw_detections(
     unit = max(1, round(min(image.shape[:2]) / 360))
     font_scale = 0.42 * unit
     # Worst first, so that the best lies on top.
-    for box, score, class_id in zip(
-        detections.boxes[::-1], detections.best_scores[::-1], detections.best_class_ids[::-1]
+    for box, corners, score, class_id in zip(
+        detections.upright().boxes[::-1],
+        detections.corners()[::-1],
+        detections.best_scores[::-1],
+        detections.best_class_ids[::-1],
     ):
         color = class_color(int(class_id))
         name = labels[class_id] if 0 <= class_id < len(labels) else str(class_id)
         left, top, right, bottom = (round(float(value)) for value in box)
-        cv2.rectangle(image, (left, top), (right - 1, bottom - 1), color, 1 + unit)
+        if detections.angles is None:
+            cv2.rectangle(image, (left, top), (right - 1, bottom - 1), color, 1 + unit)
+        else:
+            cv2.polylines(image, [np.rint(corners).astype(np.int32)], True, color, 1 + unit)
         text = f"{name} {score:.2f}"
         (width, height), baseline = cv2.getTextSize(text, _FONT, font_scale, unit)
         text_top = max(0, top - height - baseline - unit)

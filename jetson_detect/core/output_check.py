@@ -32,8 +32,10 @@ class OutputCheck:
 
         """
         expected = self._info.shape
-        if len(array.shape) != len(expected) or any(
-            wanted not in (size, None) for size, wanted in zip(array.shape, expected)
+        # () stands for an output whose shape the file does not tell at all.
+        if expected and (
+            len(array.shape) != len(expected)
+            or any(wanted not in (size, None) for size, wanted in zip(array.shape, expected))
         ):
             raise BackendError(
                 f"output '{self._info.name}' has shape {array.shape}, not {expected} as described"
@@ -41,7 +43,8 @@ class OutputCheck:
         if array.dtype.kind == "f" and not self._finite(array):
             count = int(np.size(array) - np.isfinite(array).sum())
             raise BackendError(
-                f"output '{self._info.name}' has {count} of {array.size} numbers that are not finite"
+                f"output '{self._info.name}' has {count} of {array.size} numbers "
+                "that are not finite"
             )
 
     def _finite(self, array: NDArray[Any]) -> bool:

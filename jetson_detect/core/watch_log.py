@@ -265,7 +265,7 @@ def _evaluation(
 ) -> Evaluation:
     evaluator = Evaluator(names)
     for answer, truth in pairs:
-        evaluator.add(answer, truth)
+        evaluator.add(answer.upright(), truth.upright())
     return evaluator.result()
 
 

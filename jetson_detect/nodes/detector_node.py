@@ -19,7 +19,8 @@ from jetson_detect.core.backends import BackendError, BackendOptions, open_file
 from jetson_detect.core.backends.choice import BackendChoice, check_names, find_choices
 from jetson_detect.core.detector import Detector
 from jetson_detect.core.fallback import ChainStatus, FallbackChain
-from jetson_detect.core.model import ModelSpec, load_model
+from jetson_detect.core.heads.proposal import head_as_yaml
+from jetson_detect.core.model import AUTO_HEAD, ModelSpec, load_model
 from jetson_detect.core.newest_frames import NewestFrames
 from jetson_detect.core.pixels import PixelError
 from jetson_detect.core.selection import Selection
@@ -202,6 +203,7 @@ class DetectorNode(LifecycleNode):
         self._chain.start()
         self._model = model
         self._log_start(model, self._chain.status, time.monotonic() - start)
+        self._log_proposed_head(model)
         qos = config.image_qos.profile()
         for topic, namespace in zip(config.image_topics, namespaces):
             self._channels.append(CameraChannel(self, topic, namespace, qos, model.labels))
@@ -221,6 +223,14 @@ class DetectorNode(LifecycleNode):
             f"model '{model.name}' ({len(model.labels)} classes) runs on {status.running}; "
             f"ready after {seconds:.2f} s; {status.why}{refused}"
         )
+
+    def _log_proposed_head(self, model: ModelSpec) -> None:
+        detector = self._chain.detector if self._chain is not None else None
+        if model.head.type == AUTO_HEAD and detector is not None:
+            self.get_logger().info(
+                f"head proposed from the outputs' names and shapes: "
+                f"{head_as_yaml(detector.head_spec)}; put this into {model.source}"
+            )
 
     def _chain_status(self) -> ChainStatus | None:
         return self._chain.status if self._chain is not None else None

@@ -36,7 +36,9 @@ def test_each_file_is_measured_in_a_process_of_its_own(measured):
 def test_the_table_compares_with_the_reference(measured, capsys):
     assert main(["--backends", "", "--add", str(measured)]) == 0
     lines = {
-        line.split()[3]: line.split() for line in capsys.readouterr().out.splitlines() if "(" in line
+        line.split()[3]: line.split()
+        for line in capsys.readouterr().out.splitlines()
+        if "(" in line
     }
     assert "reference" in lines["demo.onnx"]
     fp32 = lines["demo_fp32.tflite"]

@@ -32,7 +32,7 @@ EVERYTHING: ModelSpec = replace(
 
 @pytest.fixture
 def machine(monkeypatch) -> Callable[[bool], None]:
-    return lambda gpu: monkeypatch.setattr(choice_module, "has_gpu_driver", lambda: gpu)
+    return lambda gpu: monkeypatch.setattr(choice_module, "has_gpu", lambda: gpu)
 
 
 def names(choices) -> list[str]:

@@ -41,3 +41,19 @@ def test_painting_a_message_leaves_its_bytes_alone():
     painted[:] = 255
     assert painted.shape == (4, 4, 3)
     assert not picture.any()
+
+
+def test_a_rotated_box_is_painted_along_its_sides():
+    # 40 x 10 about (50, 50), a quarter turn: 10 wide and 40 high.
+    turned = Detections(
+        np.array([[30, 45, 70, 55]], np.float32),
+        np.array([[0.9]], np.float32),
+        np.array([[0]], np.int32),
+        np.array([np.pi / 2], np.float32),
+    )
+    painted = draw_detections(np.zeros((100, 100, 3), np.uint8), turned, ["ball"]).any(axis=2)
+    assert painted[60, 45]
+    assert painted[60, 55]
+    assert painted[70, 50]
+    assert not painted[50, 32]
+    assert not painted[50, 50]

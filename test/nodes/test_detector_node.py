@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import array
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -406,6 +407,20 @@ def test_a_model_that_does_not_exist_ends_the_process_with_its_name(graph):
     assert process.wait() == 1
     assert "/nowhere/model/model.yaml: cannot be read" in process.output
     assert "Traceback" not in process.output
+
+
+def test_a_head_that_is_left_to_the_node_is_proposed_in_the_log(graph, tmp_path):
+    demo = find_model("demo")
+    shutil.copy(demo / "demo_fp32.tflite", tmp_path)
+    text = (demo / "model.yaml").read_text()
+    before, _, after = text.partition("head:\n")
+    labels = after[after.index("labels:") :]
+    (tmp_path / "model.yaml").write_text(f"{before}head: {{type: auto}}\n\n{labels}")
+    process = graph.start(DETECTOR, "--ros-args", "-p", f"model:={tmp_path}")
+    process.wait_for_output("detecting:")
+    (line,) = (line for line in process.lines if "head proposed" in line)
+    assert "type: centernet" in line
+    assert f"put this into {tmp_path / 'model.yaml'}" in line
 
 
 def test_a_parameter_with_an_impossible_value_ends_the_process_with_its_name(graph):

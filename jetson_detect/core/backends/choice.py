@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jetson_detect.core.backends import BACKENDS, BackendError, files_for
+from jetson_detect.core.backends import (
+    BACKENDS,
+    BackendError,
+    BackendUnavailableError,
+    files_for,
+)
 from jetson_detect.core.model import ModelFile, ModelSpec, Precision
+from jetson_detect.core.tensorrt_library.driver import CudaDriver
 
 AUTO = "auto"
 _WITH_GPU = ("tensorrt", "tensorflow", "onnxruntime", "tflite")
 _WITHOUT_GPU = ("tensorrt", "tflite", "onnxruntime", "tensorflow")
 """TensorRT all the same, so that its refusal says why there is no GPU."""
-_GPU_DRIVERS = ("libcuda.so.1",)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def find_choices(
 
     """
     check_names(names)
-    machine = _WITH_GPU if has_gpu_driver() else _WITHOUT_GPU
+    machine = _WITH_GPU if has_gpu() else _WITHOUT_GPU
     ordered: list[tuple[str, bool]] = []
     for name in names:
         if name == AUTO:
@@ -103,12 +107,10 @@ def check_names(names: Sequence[str]) -> None:
         raise ValueError(f"backends {', '.join(names)}: one is named twice; name each once")
 
 
-def has_gpu_driver() -> bool:
-    """Whether NVIDIA's driver library is installed; a look at the GPU itself would cost more."""
-    for name in _GPU_DRIVERS:
-        try:
-            ctypes.CDLL(name)
-        except OSError:
-            continue
-        return True
-    return False
+def has_gpu() -> bool:
+    """Whether NVIDIA's driver is installed and knows a GPU."""
+    try:
+        CudaDriver()
+    except BackendUnavailableError:
+        return False
+    return True

@@ -26,6 +26,9 @@ class BuildOptions:
 
     precision: Precision = Precision.FP32
     """fp32 or fp16: the lowest precision that layers may run in."""
+    tf32: bool = True
+    """Whether FP32 layers may multiply with 10-bit mantissas (TensorFloat-32, Ampere and newer), as
+    TensorRT does by default; without it an fp32 plan agrees with its source to the last digits."""
     workspace_mb: int = 1024
     """The most scratch memory that a layer may take, in MB."""
     optimization_level: int | None = None
@@ -129,6 +132,8 @@ def _make_config(
     trt = library.trt
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
+    if not options.tf32:
+        config.clear_flag(trt.BuilderFlag.TF32)
     _set_precision(library, config, options.precision)
     _set_level(library, config, options.optimization_level)
     _set_sources(library, config, options.tactic_sources)
