@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
 
 PACKAGE = "jetson_detect"
 
@@ -18,6 +17,8 @@ def share_folder() -> Path:
     checkout = Path(__file__).resolve().parent.parent
     if (checkout / "package.xml").is_file() and (checkout / "models").is_dir():
         return checkout
+    from ament_index_python.packages import get_package_share_directory
+
     return Path(get_package_share_directory(PACKAGE))
 
 

@@ -306,6 +306,7 @@ class Bench:
         if name not in self._networks:
             if name in SUBJECTS:
                 path = SUBJECTS[name].write(self.output / f"{name}_trt{self.version}")
+                list_plans(path.parent, self.output, self.version)  # of earlier runs
             else:
                 path = GRAPHS[name](self.output / f"{name}.onnx")
             self._networks[name] = path

@@ -39,6 +39,22 @@ def doubling(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def places(tmp_path: Path) -> Path:
+    """A network that tells where its input is not 0: a fixed input, an open output."""
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("NonZero", ["x"], ["y"])],
+        "network",
+        [value("x", onnx.TensorProto.FLOAT, [4])],
+        [value("y", onnx.TensorProto.INT64, [1, None])],
+    )
+    path = tmp_path / "places.onnx"
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
 def header_of(plan: bytes) -> dict[str, object]:
     sys.path.insert(0, str(FAKES))
     try:
@@ -59,12 +75,31 @@ def test_a_built_plan_runs(gpu, tmp_path: Path, version):
     assert gpu.machine.leaks() == []
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_plan_whose_outputs_depend_on_the_data_runs_though_its_input_is_fixed(
+    gpu, places, tmp_path: Path, version
+):
+    # 8.5.3 and 8.6.0 fail without a profile, even if it is empty.
+    gpu.use(version)
+    path = tmp_path / "places.plan"
+    path.write_bytes(build_engine(places))
+    with TensorrtBackend(ModelFile(Format.TENSORRT, path)) as backend:
+        found = backend.run({"x": np.array([0, 1, 0, 2], np.float32)})
+        assert found["y"].tolist() == [[1, 3]]
+
+
+def test_without_tf32_an_fp32_plan_is_built_as_such(gpu):
+    gpu.use("8.6.0")
+    assert "TF32" in header_of(build_engine(DEMO))["flags"]
+    assert "TF32" not in header_of(build_engine(DEMO, BuildOptions(tf32=False)))["flags"]
+
+
 @pytest.mark.parametrize("version", VERSIONS[:3])
 def test_fp16_is_asked_of_versions_that_have_a_flag_for_it(gpu, version):
     gpu.use(version)
-    assert header_of(build_engine(DEMO))["flags"] == []
+    assert header_of(build_engine(DEMO))["flags"] == ["TF32"]
     built = build_engine(DEMO, BuildOptions(precision=Precision.FP16))
-    assert header_of(built)["flags"] == ["FP16"]
+    assert header_of(built)["flags"] == ["FP16", "TF32"]
 
 
 def test_fp16_is_refused_where_precision_lives_in_the_onnx(gpu):

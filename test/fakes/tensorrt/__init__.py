@@ -247,11 +247,21 @@ class ICudaEngine(_Tracked):
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[_Dims]:
         return [_Dims(shape) for shape in self._header["profiles"][profile_index][name]]
 
+    def _has_open_outputs(self) -> bool:
+        shapes = {name: tuple(tensor.shape) for name, tensor in self._network.inputs.items()}
+        return any(-1 in self._network.output_shape(name, shapes) for name in self._network.outputs)
+
     def create_execution_context(self) -> IExecutionContext | None:
         needed = self._header.get("device_memory", 1 << 20)
         if MACHINE.used_memory + needed > MACHINE.total_memory:
             self._runtime._error("2: [defaultAllocator.cpp::allocate] Error Code 1: out of memory")
             return None
+        if not self._header.get("profiled", True) and self._has_open_outputs():
+            # Seen on 8.6.0; 8.5.3 does not even build such a plan.
+            return self._runtime._error(
+                "1: Unexpected exception vector<bool>::_M_range_check: __n (which is 0) >= "
+                "this->size() (which is 0)"
+            )
         if MACHINE.refuses("create_execution_context"):
             return self._runtime._error("refused")
         return IExecutionContext(self, needed)
@@ -508,7 +518,7 @@ class IOptimizationProfile:
 
 class IBuilderConfig:
     def __init__(self) -> None:
-        self._flags: set[str] = set()
+        self._flags: set[str] = {"TF32"}  # as the real one
         self._pools: dict[str, int] = {}
         self._profiles: list[dict[str, list[list[int]]]] = []
         self._sources: int | None = None
@@ -567,6 +577,7 @@ class Builder:
             __version__,
             MACHINE.name,
             config._profiles,
+            profiled=bool(config._profiles),
             flags=sorted(config._flags),
             sources=config._sources,
             level=getattr(config, "builder_optimization_level", None),

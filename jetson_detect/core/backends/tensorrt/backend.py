@@ -235,8 +235,6 @@ class TensorrtBackend(Closing):
                     f"input '{name}' cannot be {as_text(shapes[name])}",
                 )
             self._bind(binding, shapes[name])
-        if not execution.all_binding_shapes_specified:
-            raise self._failure("the shapes of the inputs do not settle those of all tensors")
         growing = []
         for name, binding in self._output_bindings.items():
             shape = tuple(int(size) for size in execution.get_tensor_shape(name))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_OUT_OF_MEMORY = "out of memory"
+"""What TensorRT and CUDA both call it."""
+
 _NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING: does not wait for the default stream, which other libraries use."""
 
@@ -173,12 +176,18 @@ class Session:
         load_plugins(self.library, self._runtime, options.plugin_libraries)
         self.engine = self._runtime.deserialize_cuda_engine(plan)
         if self.engine is None:
+            reason = self.library.errors.since(mark)
+            if _OUT_OF_MEMORY in reason.lower():
+                remedy = "close what else uses the GPU, or take a smaller model"
+            else:
+                remedy = (
+                    "a plan runs only with the version of TensorRT and on the kind of GPU that it "
+                    "was built with: build it again on this machine from the ONNX file"
+                )
             raise BackendError(
                 f"{self._path}: {self.library} cannot load this plan on {self.gpu.name} "
-                f"({self.library.errors.since(mark)}); plan {in_megabytes(len(plan))}, free "
-                f"{in_megabytes(self.gpu.free_memory())}; a plan runs only with the version of "
-                "TensorRT and on the kind of GPU that it was built with: build it again on this "
-                "machine from the ONNX file"
+                f"({reason}); plan {in_megabytes(len(plan))}, free "
+                f"{in_megabytes(self.gpu.free_memory())}; {remedy}"
             )
         self.execution = self.engine.create_execution_context()
         if self.execution is None:
