@@ -439,6 +439,16 @@ def test_memory_that_does_not_suffice_is_told_with_what_is_needed_and_what_is_fr
     assert gpu.machine.leaks() == []
 
 
+def test_a_plan_that_does_not_fit_into_memory_is_not_to_be_built_again(gpu):
+    plan = gpu.plan(doubling(), weights=900 << 20)
+    gpu.machine.total_memory = 512 << 20
+    with pytest.raises(BackendError, match="close what else uses the GPU") as refused:
+        load(plan)
+    assert "out of memory" in str(refused.value)
+    assert "build it again" not in str(refused.value)
+    assert gpu.machine.leaks() == []
+
+
 def test_tensors_that_do_not_fit_are_named_with_their_size(gpu):
     plan = gpu.plan(doubling(shape=(1024, 1024)))
     gpu.machine.total_memory = 4 << 20

@@ -175,6 +175,11 @@ class Runtime(_Tracked):
                 "6: The engine plan file is generated on an incompatible device, expecting "
                 f"{MACHINE.name} got {header['gpu']}, please rebuild."
             )
+        if MACHINE.used_memory + header.get("weights", 1 << 20) > MACHINE.total_memory:
+            return self._error(
+                "1: [cudaResources.cpp::ScopedCudaStream::37] Error Code 1: Cuda Runtime "
+                "(out of memory)"
+            )
         return ICudaEngine(self, header, network)
 
     def get_plugin_registry(self) -> _PluginRegistry:
