@@ -66,6 +66,7 @@ from jetson_detect.core.model import (  # noqa: E402
     load_model,
 )
 from jetson_detect.core.tensorrt_library.access import TensorrtLibrary, open_library  # noqa: E402
+from jetson_detect.core.timing import time_runs  # noqa: E402
 
 if TYPE_CHECKING:
     import onnx
@@ -581,25 +582,13 @@ def check_timing(bench: Bench, subject: Subject, precision: Precision) -> str:
             for name, array in backend.input_arrays.items():
                 np.copyto(array, inputs[name])
                 inputs[name] = array
-            p50, p99 = time_runs(partial(backend.run, inputs), bench.warm_up, bench.runs)
+            times = time_runs(partial(backend.run, inputs), bench.warm_up, bench.runs)
+            p50, p99 = np.percentile(times, (50, 99))
             graph = backend.description.details["cuda graph"]
         texts.append(f"graph {graph}: p50 {p50:.3f} ms, p99 {p99:.3f} ms")
         if cuda_graph and not subject.sizes and graph != "on":
             raise CheckFailed(f"no CUDA graph was recorded: {'; '.join(texts)}")
     return "; ".join(texts)
-
-
-def time_runs(run: Callable[[], object], warm_up: int, runs: int) -> tuple[float, float]:
-    """Return the median and the 99th percentile of a call's times in milliseconds."""
-    for _ in range(warm_up):
-        run()
-    times = np.empty(runs)
-    for index in range(runs):
-        start = time.perf_counter()
-        run()
-        times[index] = time.perf_counter() - start
-    p50, p99 = np.percentile(times, (50, 99)) * 1e3
-    return float(p50), float(p99)
 
 
 # Features

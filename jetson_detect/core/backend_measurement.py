@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.preprocess import Preprocessor
 from jetson_detect.core.scenes import CLASS_NAMES, SceneSequence
 from jetson_detect.core.selection import Selection
+from jetson_detect.core.timing import time_runs
 
 SCENES_SEED = 7
 """The demo bag's pictures, which the demo model was not trained on."""
@@ -111,8 +112,8 @@ def measure_backend(
         names = {info.name: info for info in description.inputs}
         name = detector.input_name
         tensor, _ = Preprocessor(model.input, names[name])(picture)
-        inference_ms = _median_ms(lambda: backend.run({name: tensor}), runs)
-        detect_ms = _median_ms(lambda: detector.detect(picture, selection), runs)
+        inference = time_runs(lambda: backend.run({name: tensor}), _WARM_UP_RUNS, runs)
+        whole = time_runs(lambda: detector.detect(picture, selection), _WARM_UP_RUNS, runs)
         rss_mb = resident_mb()
         drawn = tuple(model.labels) == tuple(CLASS_NAMES)
         evaluator = Evaluator(model.labels)
@@ -140,8 +141,8 @@ def measure_backend(
         choice.file.path.name,
         choice.file.precision.value,
         start_up_s,
-        inference_ms,
-        detect_ms,
+        float(np.median(inference)),
+        float(np.median(whole)),
         rss_mb,
         evaluation.map50 if evaluation else None,
         evaluation.map75 if evaluation else None,
@@ -156,14 +157,3 @@ def resident_mb() -> float:
         return 0.0
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS:"))
     return float(line.split()[1]) / 1024
-
-
-def _median_ms(run: Callable[[], object], runs: int) -> float:
-    for _ in range(min(_WARM_UP_RUNS, runs)):
-        run()
-    times = np.empty(runs)
-    for index in range(runs):
-        start = time.perf_counter()
-        run()
-        times[index] = time.perf_counter() - start
-    return float(np.median(times)) * 1e3

@@ -38,7 +38,6 @@ from check_tensorrt import (
     report,
     require_close,
     run_checks,
-    time_runs,
     wanted,
     worst,
     write_rows,
@@ -133,13 +132,6 @@ def test_a_difference_up_to_the_tolerance_is_close():
 def test_a_larger_difference_fails(relative):
     with pytest.raises(CheckFailed, match="more than 1e-02"):
         require_close([Difference("a", 3.0, relative)], 0.01)
-
-
-def test_times_leave_out_the_warm_up():
-    calls = []
-    p50, p99 = time_runs(lambda: calls.append(None), warm_up=3, runs=7)
-    assert len(calls) == 10
-    assert 0 < p50 <= p99
 
 
 # Probes
