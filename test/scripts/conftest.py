@@ -1,4 +1,4 @@
-"""The scripts are modules of no package."""
+"""What lies in scripts is no part of the installed package."""
 
 import sys
 from pathlib import Path

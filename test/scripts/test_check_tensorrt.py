@@ -9,39 +9,19 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import check_tensorrt
 import numpy as np
 import pytest
 import yaml
-from check_tensorrt import (
-    FAULTS,
-    LEAN_PROBES,
-    SUBJECTS,
-    Check,
-    CheckFailed,
-    CheckSkipped,
-    Difference,
-    Expectation,
-    Probe,
-    ProbeAnswer,
-    Result,
-    Row,
-    add_row,
-    check_probe,
-    difference,
-    differences,
-    judge,
-    list_plans,
-    parse,
-    perform,
-    read_rows,
-    report,
-    require_close,
-    run_checks,
-    wanted,
-    worst,
-    write_rows,
-)
+from tensorrt_check.check import Check, CheckFailed, CheckSkipped, perform, run_checks
+from tensorrt_check.command import parse, wanted
+from tensorrt_check.comparison import Difference, difference, differences, require_close, worst
+from tensorrt_check.faults import FAULTS
+from tensorrt_check.isolation import ProbeAnswer, check_probe, judge
+from tensorrt_check.lean import LEAN_PROBES
+from tensorrt_check.plans import list_plans
+from tensorrt_check.probes import Expectation, Probe
+from tensorrt_check.rows import Result, Row, add_row, read_rows, report, write_rows
+from tensorrt_check.subjects import SUBJECTS
 
 from jetson_detect.core.model import Format, Precision, load_model
 
@@ -203,13 +183,13 @@ def small_machine(tmp_path, monkeypatch):
         f"sys.path[:0] = [{str(SCRIPT.parent)!r}, {str(FAKES)!r}]\n"
         f"import simulated_gpu, check_tensorrt\n"
         f"simulated_gpu.MACHINE.total_memory = 48 << 20\n"
-        f"probes = check_tensorrt.FAULTS\n"
-        f"probes['wrong shape'] = check_tensorrt.Probe(lambda case: ctypes.string_at(0))\n"
+        f"from tensorrt_check import faults, probes\n"
+        f"crash = probes.Probe(lambda case: ctypes.string_at(0))\n"
+        f"faults.FAULTS['wrong shape'] = crash\n"
         f"sys.exit(check_tensorrt.main())\n"
     )
     monkeypatch.setenv("FAKE_TENSORRT_VERSION", "8.6.0")
-    # It calls itself by this name.
-    monkeypatch.setattr(check_tensorrt, "__file__", str(wrapper))
+    monkeypatch.setattr("tensorrt_check.isolation.SCRIPT", wrapper)
     run_script(tmp_path, "--models", "demo", "--precisions", "fp32", "--only", "* build")
     return tmp_path
 
