@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="print the table and end")
     parser.add_argument(
-        "--output", type=Path, default=Path("tensorrt_check"), help="folder for plans and models"
+        "--output", type=Path, default=Path("tensorrt_results"), help="folder for plans and models"
     )
     parser.add_argument("--results", type=Path, help="default: results.json in the output folder")
     parser.add_argument("--lean", action="store_true", help="check tensorrt_lean")
