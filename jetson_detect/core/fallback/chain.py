@@ -212,10 +212,12 @@ class FallbackChain(Closing):
         return policy.deadline_s * max(1, policy.missed_deadlines - running.missed)
 
     def _count_missed(self, running: _Running, seconds: float) -> None:
-        """Count missed deadlines in a row, of a frame that was answered all the same."""
-        deadline_s = self.policy.deadline_s
-        missed = int(seconds // deadline_s) if deadline_s > 0.0 else 0
-        running.missed = running.missed + missed if missed else 0
+        """Count frames in a row that came too late; after too many the next goes elsewhere."""
+        policy = self.policy
+        late = 0.0 < policy.deadline_s < seconds
+        running.missed = running.missed + 1 if late else 0
+        if running.missed >= policy.missed_deadlines:
+            self._give_up(running, _too_late(policy))
 
     def _give_up(self, running: _Running, reason: str) -> None:
         """Close the running backend; it is tried again later."""
@@ -231,8 +233,7 @@ class FallbackChain(Closing):
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, NoAnswerError):
-            policy = self.policy
-            return f"missed {policy.missed_deadlines} deadlines of {policy.deadline_s:g} s in a row"
+            return _too_late(self.policy)
         return str(error) if isinstance(error, BackendError) else repr(error)
 
     def _take_over(self) -> None:
@@ -431,3 +432,7 @@ class FallbackChain(Closing):
     def _tell(self, severity: Severity = Severity.INFO, text: str = "") -> None:
         """Report the status; without a lock, since the listener may ask back."""
         self._on_report(Report(self.status, severity, text))
+
+
+def _too_late(policy: FallbackPolicy) -> str:
+    return f"missed {policy.missed_deadlines} deadlines of {policy.deadline_s:g} s in a row"

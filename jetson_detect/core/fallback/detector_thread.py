@@ -12,6 +12,8 @@ from jetson_detect.core.detector import Detector
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.selection import Selection
 
+_GRACE_S = 0.05
+
 
 class NoAnswerError(RuntimeError):
     """The detector has not come back in time; it may still be at work."""
@@ -87,7 +89,12 @@ class DetectorThread(Closing):
         try:
             answer = self._answers.get(timeout=timeout_s)
         except Empty:
-            raise NoAnswerError(f"no answer within {timeout_s:g} s") from None
+            # A library that is being loaded can hold up all of Python, this clock's thread and the
+            # detector's alike: then the answer is only a moment away.
+            try:
+                answer = self._answers.get(timeout=_GRACE_S)
+            except Empty:
+                raise NoAnswerError(f"no answer within {timeout_s:g} s") from None
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -270,8 +271,10 @@ def test_a_backend_that_hangs_is_left_behind_and_closes_itself_when_it_comes_bac
 
 def test_a_slow_backend_still_answers_but_is_replaced_after_some_missed_deadlines(bench, script):
     running = bench("first", "second", policy=PATIENT)
-    script.at_run["first"] = lambda: time.sleep(0.25)
-    assert [running.answer() for _ in range(3)] == ["first", "second", "second"]
+    script.at_run["first"] = lambda: time.sleep(0.21)
+    answers = [running.answer() for _ in range(3)]
+    # Whether the second late one is still waited for is a matter of milliseconds.
+    assert (answers[0], answers[2]) == ("first", "second")
     assert running.chain.status.refusals[0].reason == "missed 2 deadlines of 0.2 s in a row"
 
 
@@ -282,6 +285,13 @@ def test_a_frame_in_time_between_slow_ones_forgives_them(bench, script):
         assert running.answer() == "first"
         del script.at_run["first"]
         assert running.answer() == "first"
+
+
+def test_a_standstill_of_all_of_python_is_not_taken_for_a_backend_that_hangs(bench, script):
+    running = bench("first", "second", policy=PATIENT)
+    # Called through PyDLL a C function keeps the interpreter's lock, as an import may.
+    script.at_run["first"] = lambda: ctypes.PyDLL(None).usleep(600_000) or None
+    assert running.answer() == "first"
 
 
 def test_without_a_deadline_a_slow_backend_may_take_its_time(bench, script):
