@@ -83,9 +83,8 @@ def _run(options: argparse.Namespace) -> int:
         folder = find_model(options.model)
         model = load_model(folder)
         added = [
-            BackendMeasurement.from_json(row)
+            [BackendMeasurement.from_json(row) for row in json.loads(file.read_text("utf-8"))]
             for file in options.add
-            for row in json.loads(file.read_text(encoding="utf-8"))
         ]
         choices, missing = find_choices(model, names) if names else ((), ())
     except (ModelError, ValueError, OSError, TypeError, KeyError) as error:
@@ -104,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json is not None:
         rows = [row.to_json() for row in measured]
         options.json.write_text(json.dumps(rows), encoding="utf-8")
-    _print_table(model, [*measured, *added], refused, options.reference)
+    _print_table(model, [measured, *added], refused, options.reference)
     return 1 if len(refused) > len(missing) else 0
 
 
@@ -140,7 +139,7 @@ def _measure(
 
 def _print_table(
     model: ModelSpec,
-    rows: Sequence[BackendMeasurement],
+    machines: Sequence[Sequence[BackendMeasurement]],
     refused: Sequence[tuple[str, str]],
     reference_name: str,
 ) -> None:
@@ -148,9 +147,6 @@ def _print_table(
     from rich.console import Console
     from rich.table import Table
 
-    from jetson_detect.core.agreement import compare_detections
-
-    reference = next((row for row in rows if row.backend == reference_name), None)
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("backend", "file", "on"):
         table.add_column(name, overflow="fold")
@@ -158,33 +154,45 @@ def _print_table(
         table.add_column(name, justify="right")
     for name in ("inference ms", "detect ms", "RSS MB", "start-up s"):
         table.add_column(name, justify="right")
-    for row in rows:
-        parity = ["-"] * 4
-        if row is reference:
-            parity = ["reference", "", "", ""]
-        elif reference is not None and len(row.detections) == len(reference.detections):
-            found = compare_detections(row.found(), reference.found(), model.thresholds.score)
-            parity = [
-                f"{found.box_px:.4f}",
-                f"{found.score:.5f}",
-                str(found.missed),
-                str(found.extra),
-            ]
-        table.add_row(
-            f"{row.backend} ({row.runtime})",
-            f"{row.file} {row.precision}",
-            row.device,
-            *parity,
-            *("-" if value is None else f"{value:.3f}" for value in (row.map50, row.map75)),
-            f"{row.inference_ms:.2f}",
-            f"{row.detect_ms:.2f}",
-            f"{row.rss_mb:.0f}",
-            f"{row.start_up_s:.2f}",
-        )
+    for rows in machines:
+        # Of the same machine if it has one: another OpenCV resizes pictures a little differently.
+        candidates = [*rows, *(row for other in machines for row in other)]
+        reference = next((row for row in candidates if row.backend == reference_name), None)
+        for row in rows:
+            table.add_row(
+                f"{row.backend} ({row.runtime})",
+                f"{row.file} {row.precision}",
+                row.device,
+                *_parity(row, reference, model.thresholds.score),
+                *("-" if value is None else f"{value:.3f}" for value in (row.map50, row.map75)),
+                f"{row.inference_ms:.2f}",
+                f"{row.detect_ms:.2f}",
+                f"{row.rss_mb:.0f}",
+                f"{row.start_up_s:.2f}",
+            )
     console = Console(width=None if sys.stdout.isatty() else 190)
     console.print(table)
     for name, reason in refused:
         console.print(f"not measured: {name}: {reason}", highlight=False, markup=False)
+
+
+def _parity(
+    row: BackendMeasurement, reference: BackendMeasurement | None, score_threshold: float
+) -> tuple[str, str, str, str]:
+    """Write how far a row's detections are from the reference's."""
+    from jetson_detect.core.agreement import compare_detections
+
+    if row is reference:
+        return ("reference", "", "", "")
+    if reference is None or len(row.detections) != len(reference.detections):
+        return ("-", "-", "-", "-")
+    found = compare_detections(row.found(), reference.found(), score_threshold)
+    return (
+        f"{found.box_px:.4f}",
+        f"{found.score:.5f}",
+        str(found.missed),
+        str(found.extra),
+    )
 
 
 if __name__ == "__main__":

@@ -48,6 +48,23 @@ def test_the_table_compares_with_the_reference(measured, capsys):
     assert float(lines["demo_int8.tflite"][6]) > box_px
 
 
+def test_each_machines_rows_are_compared_with_the_reference_of_that_machine(
+    measured, tmp_path, capsys
+):
+    elsewhere = json.loads(measured.read_text())
+    for row in elsewhere:  # other pictures: all boxes are 50 pixels further right
+        for picture in row["detections"]:
+            picture["boxes"] = [
+                [box[0] + 50, box[1], box[2] + 50, box[3]] for box in picture["boxes"]
+            ]
+    other = tmp_path / "elsewhere.json"
+    other.write_text(json.dumps(elsewhere))
+    assert main(["--backends", "", "--add", str(measured), "--add", str(other)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "fp32.tflite" in line]
+    assert len(lines) == 2
+    assert lines[0][6:10] == lines[1][6:10]
+
+
 def test_a_backend_that_the_model_has_no_file_for_is_told(capsys):
     assert main(["--backends", "tensorrt"]) == 0
     told = capsys.readouterr().out.replace("\n", " ")
