@@ -25,17 +25,14 @@ examples:
 def _load() -> Callable[[], DetectorNode]:
     from jetson_detect.nodes.detector_node import DetectorNode
 
-    def make_node() -> DetectorNode:
-        node = DetectorNode()
-        node.start()
-        return node
-
-    return make_node
+    return DetectorNode
 
 
 def main() -> int:
     """Run the node; return the exit status."""
-    return run_node_command("detector_node", _DESCRIPTION, _load, _EXAMPLES)
+    return run_node_command(
+        "detector_node", _DESCRIPTION, _load, lambda node: node.start(), _EXAMPLES
+    )
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+
+N = TypeVar("N", bound="Node")
 
 _EPILOG = """\
 ROS arguments come after --ros-args:
@@ -19,7 +21,11 @@ ROS arguments come after --ros-args:
 
 
 def run_node_command(
-    name: str, description: str, load: Callable[[], Callable[[], Node]], examples: str = ""
+    name: str,
+    description: str,
+    load: Callable[[], Callable[[], N]],
+    start: Callable[[N], None] = lambda node: None,
+    examples: str = "",
 ) -> int:
     """Run a node until it has ended or is told to stop.
 
@@ -30,6 +36,8 @@ def run_node_command(
     load:
         Imports the node's module and returns what makes the node.  Called late: Ctrl-C during the
         second that imports take must not print a traceback, and ``--help`` must not take it.
+    start:
+        Called with the node before it is spun.
 
     Returns
     -------
@@ -47,6 +55,6 @@ def run_node_command(
 
         from jetson_detect.nodes.entry import run_node
 
-        return run_node(make_node)
+        return run_node(make_node, start)
     except KeyboardInterrupt:
         return 0

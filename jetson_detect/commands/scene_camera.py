@@ -29,7 +29,7 @@ def _load() -> type[SceneCameraNode]:
 
 def main() -> int:
     """Run the node until it has shown everything or is told to stop; return the exit status."""
-    return run_node_command("scene_camera", _DESCRIPTION, _load, _EXAMPLES)
+    return run_node_command("scene_camera", _DESCRIPTION, _load, examples=_EXAMPLES)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import rclpy
 from rclpy.context import Context
@@ -16,13 +18,19 @@ from rclpy.signals import SignalHandlerOptions
 from jetson_detect.nodes.parameters import ParameterError
 from jetson_detect.transport import use_shared_memory_profile
 
+N = TypeVar("N", bound=Node)
+
 
 class StartError(RuntimeError):
     """A node that cannot start; it has logged why."""
 
 
-def run_node(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -> int:
-    """Make a node and spin it until the process is told to stop.
+def run_node(
+    make_node: Callable[[], N],
+    start: Callable[[N], None] = lambda node: None,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Make a node, start it and spin it until the process is told to stop.
 
     SIGINT and SIGTERM end it cleanly at any moment.  While the node is still being made, SIGTERM
     invalidates the ROS context under it, and whatever it does next fails; such a failure is the
@@ -34,13 +42,15 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str] | None = No
 
     """
     started = False
-    node: Node | None = None
+    node: N | None = None
     executor: SingleThreadedExecutor | None = None
     try:
         use_shared_memory_profile()
         rclpy.init(args=None if arguments is None else list(arguments))
         started = True
         node = make_node()
+        # Apart from making it: what is broken off here has to be destroyed.
+        start(node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
@@ -68,6 +78,9 @@ def _tear_down(node: Node | None, executor: SingleThreadedExecutor | None) -> No
         executor.shutdown()
     if node is not None:
         node.destroy_node()
+    else:
+        # One that was broken off while it was made holds a part of the middleware, and itself.
+        gc.collect()
     rclpy.try_shutdown()
 
 
