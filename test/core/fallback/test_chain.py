@@ -23,6 +23,7 @@ from jetson_detect.core.backends.choice import BackendChoice, MissingChoice
 from jetson_detect.core.closing import Closing
 from jetson_detect.core.detector import Detector
 from jetson_detect.core.fallback import FallbackChain, FallbackPolicy, Report, Severity
+from jetson_detect.core.fallback import chain as chain_module
 from jetson_detect.core.model import Format, ModelFile, load_model
 from jetson_detect.core.pixels import PixelError, Pixels
 from jetson_detect.core.selection import Selection
@@ -386,6 +387,23 @@ def test_a_new_list_is_taken_over_between_two_frames_without_a_gap(bench, script
     answers = running.answers_until("third")
     assert set(answers[:-1]) <= {"first"}
     wait_for(lambda: script.closed == ["first"])
+
+
+def test_it_is_unsettled_while_a_backend_is_loaded_and_for_a_moment_afterwards(
+    bench, script, monkeypatch
+):
+    monkeypatch.setattr(chain_module, "_SETTLE_S", 0.1)
+    chain = bench("first", policy=PATIENT).chain
+    wait_for(lambda: chain.is_settled)
+    loading = script.at_load["second"] = threading.Event()
+    chain.set_choices([choice("second"), choice("first")])
+    wait_for(lambda: not chain.is_settled)
+    time.sleep(0.2)  # longer than the moment: it is still being loaded
+    assert not chain.is_settled
+    loading.set()
+    wait_for(lambda: chain.status.takeovers == 1)
+    assert not chain.is_settled
+    wait_for(lambda: chain.is_settled)
 
 
 def test_what_is_no_longer_wanted_runs_until_its_successor_is_ready(bench, script):
