@@ -218,11 +218,15 @@ class DetectorNode(LifecycleNode):
     def _log_start(self, model: ModelSpec, status: ChainStatus, seconds: float) -> None:
         """Say once what runs, why, and what was refused."""
         refused = "".join(f"\n  not on {refusal}" for refusal in status.refusals)
-        log = self.get_logger().warning if status.degraded else self.get_logger().info
-        log(
+        text = (
             f"model '{model.name}' ({len(model.labels)} classes) runs on {status.running}; "
             f"ready after {seconds:.2f} s; {status.why}{refused}"
         )
+        # Two calls: rclpy ties a level to the line that logs, and the next start may end otherwise.
+        if status.degraded:
+            self.get_logger().warning(text)
+        else:
+            self.get_logger().info(text)
 
     def _log_proposed_head(self, model: ModelSpec) -> None:
         detector = self._chain.detector if self._chain is not None else None

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -242,6 +244,27 @@ def test_a_hot_swap_under_a_stream_of_30_images_a_second_loses_and_reorders_no_f
     assert watcher.stamps == sorted(watcher.stamps)
     assert len(set(watcher.stamps)) == FRAMES
     assert int(watcher.status["takeovers"]) == 2
+
+
+def test_configured_anew_the_node_says_again_what_runs_whether_that_is_a_warning_or_not(
+    graph, faults, model
+):
+    faults(load="the plan was built for another GPU")
+    process = start_detector(graph, model, backends="[tensorrt, tflite]")
+    assert "[WARN]" in next(line for line in process.lines if "runs on tflite" in line)
+    faults()
+    client = graph.node("manager").create_client(ChangeState, "/detector/change_state")
+    graph.spin_until(client.service_is_ready, what="the life cycle's service")
+    for transition in (
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CONFIGURE,
+    ):
+        asked = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        graph.spin_until(asked.done, what="the transition")
+        assert asked.result().success, process.output
+    process.wait_for_output("runs on tensorrt")
+    assert "[INFO]" in next(line for line in process.lines if "runs on tensorrt" in line)
 
 
 def test_what_is_required_and_cannot_run_keeps_the_node_from_starting(graph, faults, model):
