@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from jetson_detect.core.evaluation import Evaluator
 from jetson_detect.core.model import ModelSpec
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.preprocess import Preprocessor
+from jetson_detect.core.process_memory import resident_mb
 from jetson_detect.core.scenes import CLASS_NAMES, SceneSequence
 from jetson_detect.core.selection import Selection
 from jetson_detect.core.timing import time_runs
@@ -148,12 +148,3 @@ def measure_backend(
         evaluation.map75 if evaluation else None,
         tuple(found),
     )
-
-
-def resident_mb() -> float:
-    """Return this process's resident memory in megabytes; 0 where Linux's /proc is missing."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0.0
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS:"))
-    return float(line.split()[1]) / 1024

@@ -59,10 +59,8 @@ class BackendReporter:
             logger = self._node.get_logger()
             if report.severity is Severity.INFO:
                 logger.info(report.text)
-            elif report.severity is Severity.WARNING:
-                logger.warning(report.text)
             else:
-                logger.error(report.text)
+                logger.warning(report.text)
         self._status.publish(to_diagnostic_status(report.status, self._name, self._model))
 
     def destroy(self) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
 from jetson_detect.core.backends import BackendError
 from jetson_detect.core.model import Precision
+from jetson_detect.core.process_memory import resident_mb
 
 from .bench import Bench
 from .check import CheckFailed
@@ -111,10 +110,10 @@ def check_leaks(bench: Bench) -> str:
     with hold_gpu(bench.library) as gpu:
         for _ in range(3):
             run_once(plan)
-        before = free_memory(gpu), _resident_mb()
+        before = free_memory(gpu), resident_mb()
         for _ in range(OPENINGS):
             run_once(plan)
-        after = free_memory(gpu), _resident_mb()
+        after = free_memory(gpu), resident_mb()
     grown = (before[0] - after[0]) / MEGABYTE
     text = (
         f"{OPENINGS} times: GPU memory {grown:+.1f} MB, resident memory "
@@ -123,8 +122,3 @@ def check_leaks(bench: Bench) -> str:
     if grown > LEAK_MB:
         raise CheckFailed(text)
     return text
-
-
-def _resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE

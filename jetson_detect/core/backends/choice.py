@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from jetson_detect.core.backends import (
     BACKENDS,
@@ -69,10 +70,10 @@ def find_choices(
 
     """
     check_names(names)
-    machine = _WITH_GPU if has_gpu() else _WITHOUT_GPU
     ordered: list[tuple[str, bool]] = []
     for name in names:
         if name == AUTO:
+            machine = _WITH_GPU if has_gpu() else _WITHOUT_GPU
             ordered += [(each, False) for each in machine if each not in names]
         else:
             ordered.append((name, True))
@@ -107,8 +108,12 @@ def check_names(names: Sequence[str]) -> None:
         raise ValueError(f"backends {', '.join(names)}: one is named twice; name each once")
 
 
+@cache
 def has_gpu() -> bool:
-    """Whether NVIDIA's driver is installed and knows a GPU."""
+    """Whether NVIDIA's driver is installed and knows a GPU; asked once, since starting it is slow.
+
+    The choices are spelt out again for each change of any of the node's parameters.
+    """
     try:
         CudaDriver()
     except BackendUnavailableError:

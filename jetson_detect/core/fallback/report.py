@@ -13,7 +13,6 @@ class Severity(Enum):
 
     INFO = "info"
     WARNING = "warning"
-    ERROR = "error"
 
 
 @dataclass(frozen=True, eq=False)
