@@ -31,10 +31,12 @@ class Detector(Closing):
             If the backend's tensors are not the ones that the model names.
 
         """
-        self._model = model
-        self._backend = backend
         description = backend.description
         file = description.file
+        if file.head is not None:
+            model = replace(model, head=file.head)
+        self._model = model
+        self._backend = backend
         inputs = {info.name: info for info in description.inputs}
         name = file.tensor_name(model.input.name) if model.input.name else None
         if name is None and len(inputs) == 1:

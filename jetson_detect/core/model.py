@@ -72,6 +72,18 @@ class Interpolation(str, Enum):
 
 
 @dataclass(frozen=True)
+class HeadSpec:
+    """How the network's outputs become boxes."""
+
+    type: str
+    """The decoder, or :data:`AUTO_HEAD`."""
+    outputs: Mapping[str, str]
+    """Which output tensor plays which part for the decoder; may be empty for :data:`AUTO_HEAD`."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What else the decoder of this type needs; it checks them itself."""
+
+
+@dataclass(frozen=True)
 class ModelFile:
     """One file (or SavedModel folder) that holds the network."""
 
@@ -82,6 +94,9 @@ class ModelFile:
     """Signature of a SavedModel or TFLite file; None for its default."""
     tensors: Mapping[str, str] = field(default_factory=dict)
     """This file's own names for tensors that ``input`` and ``head`` name otherwise."""
+    head: HeadSpec | None = None
+    """How this file's outputs become boxes, where they are others than the model's: an engine whose
+    suppression was cut out, for one."""
 
     def tensor_name(self, name: str) -> str:
         """Return this file's name for a tensor of model.yaml."""
@@ -111,18 +126,6 @@ class InputSpec:
     def channels(self) -> int:
         """3, or 1 for a grey input."""
         return 1 if self.color_order is ColorOrder.GRAY else 3
-
-
-@dataclass(frozen=True)
-class HeadSpec:
-    """How the network's outputs become boxes."""
-
-    type: str
-    """The decoder, or :data:`AUTO_HEAD`."""
-    outputs: Mapping[str, str]
-    """Which output tensor plays which part for the decoder; may be empty for :data:`AUTO_HEAD`."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """What else the decoder of this type needs; it checks them itself."""
 
 
 @dataclass(frozen=True)
@@ -268,10 +271,10 @@ def _build(document: dict[str, Any], source: Path) -> ModelSpec:
             precision=Precision(entry.get("precision", Precision.FP32.value)),
             signature=entry.get("signature"),
             tensors=entry.get("tensors", {}),
+            head=_build_head(entry["head"]) if "head" in entry else None,
         )
         for entry in document["files"]
     )
-    head = dict(document["head"])
     spec = ModelSpec(
         source=source,
         name=document["name"],
@@ -279,7 +282,7 @@ def _build(document: dict[str, Any], source: Path) -> ModelSpec:
         description=document.get("description", ""),
         files=files,
         input=_build_input(document["input"], source),
-        head=HeadSpec(type=head.pop("type"), outputs=head.pop("outputs", {}), options=head),
+        head=_build_head(document["head"]),
         labels=tuple(document["labels"]),
         thresholds=Thresholds(**document.get("thresholds", {})),
     )
@@ -290,6 +293,11 @@ def _build(document: dict[str, Any], source: Path) -> ModelSpec:
             "copy the model's files there or correct the paths",
         )
     return spec
+
+
+def _build_head(entry: Mapping[str, Any]) -> HeadSpec:
+    options = dict(entry)
+    return HeadSpec(options.pop("type"), options.pop("outputs", {}), options)
 
 
 def _build_input(entry: dict[str, Any], source: Path) -> InputSpec:

@@ -7,6 +7,7 @@ import pytest
 
 from jetson_detect.core.backends import choice as choice_module
 from jetson_detect.core.backends.choice import find_choices
+from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.model import Format, ModelFile, ModelSpec, Precision, load_model
 from jetson_detect.share import find_model
 
@@ -115,3 +116,23 @@ def test_a_backend_without_a_file_is_told_with_what_the_model_has():
 def test_a_list_that_makes_no_sense_is_refused(wanted, problem):
     with pytest.raises(ValueError, match=problem):
         find_choices(DEMO, wanted)
+
+
+def test_an_engine_that_was_built_here_goes_before_the_one_that_the_model_brings():
+    built = ModelFile(Format.TENSORRT, DEMO.source.parent / "built.plan", Precision.INT8)
+    engines = EngineFiles((built,))
+    choices, missing = find_choices(EVERYTHING, ("tensorrt",), engines=engines)
+    assert names(choices) == ["tensorrt:built.plan", "tensorrt:tensorrt_fp16"]
+    choices, _ = find_choices(EVERYTHING, ("tensorrt",), Precision.FP16, engines)
+    assert names(choices) == ["tensorrt:tensorrt_fp16"]
+    # A model that brings none is enough.
+    choices, missing = find_choices(DEMO, ("tensorrt", "tflite"), engines=engines)
+    assert [each.file.path.name for each in choices][:2] == ["built.plan", "demo_fp32.tflite"]
+    assert missing == ()
+
+
+def test_why_a_built_engine_cannot_be_used_is_told_where_there_is_no_other():
+    engines = EngineFiles(refusals=("fp16: TensorRT 8.5.3.1 instead of 8.6.0",))
+    _, missing = find_choices(DEMO, ("tensorrt",), engines=engines)
+    assert missing[0].reason.endswith("; fp16: TensorRT 8.5.3.1 instead of 8.6.0")
+    assert find_choices(EVERYTHING, ("tensorrt",), engines=engines)[1] == ()

@@ -19,7 +19,7 @@ from jetson_detect.core.backends import (
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.detector import Detector
 from jetson_detect.core.evaluation import Evaluator
-from jetson_detect.core.model import ModelSpec, Precision, load_model
+from jetson_detect.core.model import HeadSpec, ModelSpec, Precision, load_model
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.scenes import SceneSequence
 from jetson_detect.core.selection import Selection
@@ -186,3 +186,15 @@ def test_closing_the_detector_closes_its_backend():
     with Detector(MODEL, backend):
         assert not backend.closed
     assert backend.closed
+
+
+def test_a_file_whose_outputs_are_others_than_the_models_is_decoded_by_its_own_head():
+    predictions = np.zeros((1, 10, 20), np.float32)
+    predictions[0, :, 7] = [80, 60, 40, 20, 0, 0.75, 0, 0, 0, 0]
+    backend = RecordedBackend({"p": predictions})
+    own = replace(MODEL.files[0], head=HeadSpec("yolov8", {"predictions": "p"}))
+    backend.description = replace(backend.description, file=own)
+    image = Pixels.from_array(np.zeros((160, 160, 3), np.uint8))
+    found = Detector(MODEL, backend).detect(image, SELECTION)
+    np.testing.assert_array_equal(found.boxes, [[60, 50, 100, 70]])
+    assert found.best_class_ids.tolist() == [MODEL.labels.index("box")]

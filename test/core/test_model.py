@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jetson_detect.core.geometry import ResizeMode
-from jetson_detect.core.model import Format, Layout, ModelError, Precision, load_model
+from jetson_detect.core.model import Format, HeadSpec, Layout, ModelError, Precision, load_model
 
 VALID = """\
 name: tiny
@@ -149,3 +149,16 @@ def test_any_value_in_any_place_gives_a_model_or_a_model_error(tmp_path_factory,
     (folder / "model.yaml").write_text(yaml.safe_dump(document))
     with contextlib.suppress(ModelError):
         assert load_model(folder).labels
+
+
+def test_a_file_may_have_a_head_of_its_own(folder):
+    text = VALID.replace(
+        "{format: onnx, path: tiny.onnx, tensors: {image: input_1}}",
+        "{format: onnx, path: tiny.onnx, head: {type: ssd, outputs: {boxes: b, scores: s}, x: 1}}",
+    )
+    (folder / "model.yaml").write_text(text)
+    model = load_model(folder)
+    assert model.files[2].head == HeadSpec("ssd", {"boxes": "b", "scores": "s"}, {"x": 1})
+    assert model.files[0].head is None
+    without_outputs = text.replace("outputs: {boxes: b, scores: s}, ", "")
+    assert "files[2].head" in refusal(folder, without_outputs)

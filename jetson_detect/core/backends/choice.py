@@ -12,10 +12,12 @@ from jetson_detect.core.backends import (
     BackendUnavailableError,
     files_for,
 )
+from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.model import ModelFile, ModelSpec, Precision
 from jetson_detect.core.tensorrt_library.driver import CudaDriver
 
 AUTO = "auto"
+NO_ENGINES = EngineFiles()
 _WITH_GPU = ("tensorrt", "tensorflow", "onnxruntime", "tflite")
 _WITHOUT_GPU = ("tensorrt", "tflite", "onnxruntime", "tensorflow")
 """TensorRT all the same, so that its refusal says why there is no GPU."""
@@ -44,7 +46,10 @@ class MissingChoice:
 
 
 def find_choices(
-    model: ModelSpec, names: Sequence[str] = (AUTO,), precision: Precision | None = None
+    model: ModelSpec,
+    names: Sequence[str] = (AUTO,),
+    precision: Precision | None = None,
+    engines: EngineFiles = NO_ENGINES,
 ) -> tuple[tuple[BackendChoice, ...], tuple[MissingChoice, ...]]:
     """Spell out the order in which a model's files are tried.
 
@@ -58,6 +63,8 @@ def find_choices(
         soonest and runs fastest, on a GPU TensorFlow and ONNX Runtime can use it and TFLite cannot.
     precision:
         Take only files of this precision; None takes any.
+    engines:
+        What was built for the model on this machine; tried before the engines that it brings.
 
     Returns
     -------
@@ -80,12 +87,14 @@ def find_choices(
     choices: list[BackendChoice] = []
     missing: list[MissingChoice] = []
     for name, expected in ordered:
+        files = engines.of(precision) if name == "tensorrt" else ()
         try:
-            files = files_for(model, name, precision)
+            files += files_for(model, name, precision)
         except BackendError as error:
-            missing.append(MissingChoice(name, str(error), expected))
-        else:
-            choices += [BackendChoice(name, file, expected) for file in files]
+            if not files:
+                reasons = engines.refusals if name == "tensorrt" else ()
+                missing.append(MissingChoice(name, "; ".join((str(error), *reasons)), expected))
+        choices += [BackendChoice(name, file, expected) for file in files]
     return tuple(choices), tuple(missing)
 
 
