@@ -98,8 +98,7 @@ class Bench:
             raise CheckSkipped("left out: the time was up")
         settings = self._build_options(**options)
         path = self.plan_path(name, settings.precision)
-        plan = build_engine(self.network(name), settings)
-        path.write_bytes(plan)
+        path.write_bytes(build_engine(self.network(name), settings).plan)
         self._built.add(path)
         return path
 

@@ -329,7 +329,17 @@ def is_distinctive(name: str, api: str) -> bool:
     return api == "trt" and "_" in name.strip("_") and name not in _SHARED_NAMES
 
 
-_SHARED_NAMES = frozenset({"node_name"})  # of rclpy's TopicEndpointInfo
+_SHARED_NAMES = frozenset(
+    {
+        "infer_shapes",  # of onnx.shape_inference
+        "is_constant",  # of our own ONNX graphs
+        "node_name",  # of rclpy's TopicEndpointInfo
+        "set_weights",  # of Keras' models
+        "avg_timing_iterations",  # these of our own BuildOptions
+        "max_aux_streams",
+        "tactic_sources",
+    }
+)
 """Names that look like TensorRT's alone and are not."""
 
 

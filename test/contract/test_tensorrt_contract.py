@@ -13,7 +13,7 @@ from jetson_detect.core.tensorrt_library.features import Features, features_of
 
 TREE = SourceTree.read(ROOT, *SOURCE_FOLDERS)
 BACKEND = "jetson_detect/core/backends/tensorrt/"
-BUILDING = "jetson_detect/core/engines/building.py"
+BUILDING = "jetson_detect/core/engines/"
 VERSIONS = TENSORRT.versions
 BEFORE_10 = [version for version in VERSIONS if version.startswith("8.")]
 FROM_10 = [version for version in VERSIONS if not version.startswith("8.")]
@@ -22,6 +22,29 @@ FROM_11 = [version for version in VERSIONS if version.startswith("11.")]
 GUARDED_NAMES = {
     "explicit_batch_flag": ["NetworkDefinitionCreationFlag.EXPLICIT_BATCH"],
     "fp16_flag": ["BuilderFlag.FP16"],
+    "int8_flag": ["BuilderFlag.INT8"],
+    "fp8_flag": ["BuilderFlag.FP8"],
+    "fp8_tensors": ["DataType.FP8"],
+    "bf16_flag": ["BuilderFlag.BF16"],
+    "strongly_typed_flag": ["NetworkDefinitionCreationFlag.STRONGLY_TYPED"],
+    "strip_plan_flag": ["BuilderFlag.STRIP_PLAN"],
+    "version_compatible_flag": [
+        "BuilderFlag.VERSION_COMPATIBLE",
+        "BuilderFlag.EXCLUDE_LEAN_RUNTIME",
+    ],
+    "hardware_compatibility": [
+        "IBuilderConfig.hardware_compatibility_level",
+        "HardwareCompatibilityLevel.AMPERE_PLUS",
+    ],
+    "same_compute_capability": ["HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY"],
+    "max_aux_streams": ["IBuilderConfig.max_aux_streams"],
+    "progress_monitor": [
+        "IBuilderConfig.progress_monitor",
+        "IProgressMonitor.phase_start",
+        "IProgressMonitor.phase_finish",
+        "IProgressMonitor.step_complete",
+    ],
+    "cast_layers": ["LayerType.CAST"],
     "reallocate_output": ["IOutputAllocator.reallocate_output"],
     "builder_optimization_level": ["IBuilderConfig.builder_optimization_level"],
     "engine_host_code_allowed": ["Runtime.engine_host_code_allowed"],
@@ -278,6 +301,20 @@ BREAKS = {
         "def notify_shapes(",
         "IOutputAllocator.notify_shapes is not in TensorRT",
         list(VERSIONS),
+    ),
+    "a callback of the progress monitor that is none": Break(
+        BUILDING,
+        "def step_complete(",
+        "def step_completed(",
+        "IProgressMonitor.step_completed is not in TensorRT",
+        FROM_10,
+    ),
+    "a level that is newer than its guard": Break(
+        BUILDING,
+        "if features.hardware_compatibility and features.same_compute_capability:",
+        "if features.hardware_compatibility:",
+        "HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY is not in TensorRT",
+        list(VERSIONS[VERSIONS.index("8.6.0") : VERSIONS.index("10.9.0.34")]),
     ),
     "a call of pycuda's that is none": Break(
         BACKEND,

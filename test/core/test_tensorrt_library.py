@@ -12,7 +12,7 @@ import pytest
 from jetson_detect.core.backends.base import BackendUnavailableError, TensorrtRuntime
 from jetson_detect.core.tensorrt_library import driver
 from jetson_detect.core.tensorrt_library.access import open_library
-from jetson_detect.core.tensorrt_library.features import Features, features_of
+from jetson_detect.core.tensorrt_library.features import Features, features_of, releases_with
 from jetson_detect.core.tensorrt_library.logger import ErrorLog
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes" / "fixtures"))
@@ -33,6 +33,12 @@ pytest_plugins = ("gpu_fixture",)
         ("parser_node_name", "8.6.1", "10.0.1", "11.4.0.106", None),
         ("reallocate_output_async", "8.6.1", "10.0.1", "11.4.0.106", None),
         ("device_memory_size_v2", "10.0.1", "10.1.0", "11.4.0.106", None),
+        ("int8_flag", None, "8.5.3.1", "10.16.1.11", "11.0.0.114"),
+        ("fp8_flag", "8.5.3.1", "8.6.0", "10.16.1.11", "11.0.0.114"),
+        ("bf16_flag", "8.6.1", "10.0.1", "10.16.1.11", "11.0.0.114"),
+        ("strongly_typed_flag", "8.6.1", "10.0.1", "11.4.0.106", None),
+        ("progress_monitor", "8.6.1", "10.0.1", "11.4.0.106", None),
+        ("same_compute_capability", "10.8.0.43", "10.9.0.34", "11.4.0.106", None),
     ],
 )
 def test_a_feature_is_there_from_its_first_version_to_its_last(feature, without, first, last, gone):
@@ -43,6 +49,18 @@ def test_a_feature_is_there_from_its_first_version_to_its_last(feature, without,
 
 def test_every_feature_has_a_row_and_every_row_a_feature():
     assert {field.name for field in fields(Features)} == set(vars(features_of("10.0.1")))
+
+
+@pytest.mark.parametrize(
+    ("feature", "text"),
+    [
+        ("max_aux_streams", "8.6 and newer"),
+        ("bf16_flag", "10.0 to 10.16"),
+        ("fp16_flag", "8.5 to 10.16"),
+    ],
+)
+def test_the_releases_with_a_feature_are_told_in_words(feature, text):
+    assert releases_with(feature) == text
 
 
 def test_ten_is_newer_than_eight_and_two_digit_minors_than_one_digit_ones():
@@ -131,6 +149,22 @@ def test_what_tensorrt_logs_goes_to_pythons_log_and_its_errors_are_kept(gpu, cap
         ("ERROR", "assertion"),
     ]
     assert library.errors.since(mark) == "TensorRT: no memory | assertion"
+
+
+def test_watchers_see_all_but_the_flood_of_verbose_lines_for_as_long_as_they_watch(gpu):
+    library = open_library()
+    severity = library.trt.ILogger.Severity
+    seen: list[tuple[int, str]] = []
+    others: list[tuple[int, str]] = []
+    with library.watchers.watching(lambda level, text: others.append((level, text))):
+        with library.watchers.watching(lambda level, text: seen.append((level, text))):
+            library.logger.log(severity.VERBOSE, "tactic")
+            library.logger.log(severity.INFO, "workspace")
+            library.logger.log(severity.ERROR, "no memory")
+        library.logger.log(severity.WARNING, "later")
+    library.logger.log(severity.WARNING, "last")
+    assert seen == [(logging.DEBUG, "workspace"), (logging.ERROR, "no memory")]
+    assert others == [*seen, (logging.WARNING, "later")]
 
 
 def test_all_users_of_tensorrt_share_one_logger(gpu):

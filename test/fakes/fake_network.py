@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -64,13 +65,13 @@ class Network:
         return {value.name: _tensor(value).shape for value in inferred.graph.output}
 
 
-def unknown_operators(model: bytes) -> list[tuple[int, str, str]]:
-    """Return index, name and operator of nodes that ONNX itself does not know."""
+def unknown_operators(model: bytes, plugins: Collection[str] = ()) -> list[tuple[int, str, str]]:
+    """Return index, name and operator of nodes that neither ONNX knows nor a plugin runs."""
     graph = onnx.load_model_from_string(model).graph
     return [
         (index, node.name, node.op_type)
         for index, node in enumerate(graph.node)
-        if not onnx.defs.has(node.op_type, node.domain)
+        if not onnx.defs.has(node.op_type, node.domain) and node.op_type not in plugins
     ]
 
 

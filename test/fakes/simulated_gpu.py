@@ -244,6 +244,22 @@ class DriverLibrary:
         count._obj.value = self._machine.device_count
         return 0
 
+    def cuDeviceGet(self, device: Any, ordinal: Any) -> int:  # noqa: N802
+        device._obj.value = ordinal.value
+        return 0 if 0 <= ordinal.value < self._machine.device_count else 101
+
+    def cuDeviceGetName(self, name: Any, size: Any, device: Any) -> int:  # noqa: N802
+        name.value = self._machine.name.encode()[: size.value - 1]
+        return 0
+
+    def cuDeviceGetAttribute(self, value: Any, attribute: Any, device: Any) -> int:  # noqa: N802
+        major, minor = self._machine.compute_capability
+        known = {75: major, 76: minor}
+        if attribute.value not in known:
+            return 1
+        value._obj.value = known[attribute.value]
+        return 0
+
     def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
         version._obj.value = 12060
         return 0

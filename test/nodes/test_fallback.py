@@ -41,7 +41,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from jetson_detect.core.engines.building import BuildOptions, build_engine
-Path(sys.argv[2]).write_bytes(build_engine(Path(sys.argv[1]), BuildOptions()))
+Path(sys.argv[2]).write_bytes(build_engine(Path(sys.argv[1]), BuildOptions()).plan)
 """
 QUICK = {
     "fallback.deadline_s": 0.3,

@@ -9,7 +9,7 @@ from types import ModuleType
 from jetson_detect.core.backends.base import BackendUnavailableError, TensorrtRuntime
 from jetson_detect.core.tensorrt_library.driver import CudaDriver
 from jetson_detect.core.tensorrt_library.features import Features, features_of
-from jetson_detect.core.tensorrt_library.logger import ErrorLog, logger_of
+from jetson_detect.core.tensorrt_library.logger import ErrorLog, LogWatchers, logger_of
 
 _MODULES = {
     TensorrtRuntime.FULL: (
@@ -38,7 +38,9 @@ class TensorrtLibrary:
     logger: object
     """The ``ILogger`` for whatever is made with one."""
     errors: ErrorLog
-    """What the logger was told."""
+    """The errors that the logger was told."""
+    watchers: LogWatchers
+    """Who sees all that the logger is told."""
     runtime: TensorrtRuntime
 
     def __str__(self) -> str:
@@ -64,5 +66,5 @@ def open_library(runtime: TensorrtRuntime = TensorrtRuntime.FULL) -> TensorrtLib
         raise BackendUnavailableError(f"{name} cannot be imported ({error}): {remedy}") from error
     features = features_of(version)
     driver = CudaDriver()
-    logger, errors = logger_of(trt)
-    return TensorrtLibrary(trt, version, features, driver, logger, errors, runtime)
+    logger, errors, watchers = logger_of(trt)
+    return TensorrtLibrary(trt, version, features, driver, logger, errors, watchers, runtime)

@@ -1,9 +1,11 @@
-"""What TensorRT logs: passed on to Python's logging, and its errors kept for our own messages."""
+"""What TensorRT logs: passed on to Python's logging, errors kept for our own messages, watched."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     import tensorrt as trt
 
 _logger = logging.getLogger("jetson_detect.tensorrt")
+
+LogWatcher = Callable[[int, str], None]
+"""Called with the level, as of :mod:`logging`, and the text of each message; must not raise."""
 
 
 class ErrorLog:
@@ -41,14 +46,36 @@ class ErrorLog:
         return "TensorRT: " + " | ".join(list(self._texts)[-new:])
 
 
+class LogWatchers:
+    """Who sees all that TensorRT logs, also what Python's logging is set to leave out."""
+
+    def __init__(self) -> None:
+        self._watchers: tuple[LogWatcher, ...] = ()
+
+    @contextmanager
+    def watching(self, watcher: LogWatcher) -> Iterator[None]:
+        """Call ``watcher`` for each message that comes during a ``with`` block, in any thread."""
+        self._watchers = (*self._watchers, watcher)
+        try:
+            yield
+        finally:
+            # Compared by ==: a bound method is another object each time it is asked for.
+            self._watchers = tuple(other for other in self._watchers if other != watcher)
+
+    def tell(self, level: int, text: str) -> None:
+        """Pass a message on."""
+        for watcher in self._watchers:
+            watcher(level, text)
+
+
 @cache
-def logger_of(trt: ModuleType) -> tuple[trt.ILogger, ErrorLog]:
-    """Return the one logger that a TensorRT module is given, and the errors that it collects.
+def logger_of(trt: ModuleType) -> tuple[trt.ILogger, ErrorLog, LogWatchers]:
+    """Return the one logger of a TensorRT module, the errors that it collects, and who watches it.
 
     There is one for the whole life of the process: TensorRT keeps a pointer to the first logger
     that it was given, and logs through it long after the runtime that brought it has gone.
     """
-    errors = ErrorLog()
+    errors, watchers = ErrorLog(), LogWatchers()
     severity = trt.ILogger.Severity
     # VERBOSE is left out: a build writes hundreds of thousands of such lines.
     levels = {
@@ -68,6 +95,7 @@ def logger_of(trt: ModuleType) -> tuple[trt.ILogger, ErrorLog]:
                 return
             if level >= logging.ERROR:
                 errors.add(msg)
+            watchers.tell(level, msg)
             _logger.log(level, "%s", msg)
 
-    return Logger(), errors
+    return Logger(), errors, watchers

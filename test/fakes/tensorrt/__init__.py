@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import fake_layers
 import fake_network
 import numpy as np
 import simulated_gpu
@@ -56,12 +61,25 @@ TensorFormat = _enum("TensorFormat", "LINEAR", "CHW2", "HWC8", "CHW4", "CHW16", 
 TensorLocation = _enum("TensorLocation", "DEVICE", "HOST")
 TensorIOMode = _enum("TensorIOMode", "NONE", "INPUT", "OUTPUT")
 BuilderFlag = _enum(
-    "BuilderFlag", ("FP16", _8, _LAST_10), ("INT8", _8, _LAST_10), "DEBUG", "TF32",
-    ("VERSION_COMPATIBLE", _86, _NEWEST),
+    "BuilderFlag", ("FP16", _8, _LAST_10), ("INT8", _8, _LAST_10), "DEBUG", "GPU_FALLBACK", "REFIT",
+    "TF32", "SPARSE_WEIGHTS", ("FP8", _86, _LAST_10), ("VERSION_COMPATIBLE", _86, _NEWEST),
+    ("EXCLUDE_LEAN_RUNTIME", _86, _NEWEST), ("BF16", _10, _LAST_10), ("STRIP_PLAN", _10, _NEWEST),
 )  # fmt: skip
 NetworkDefinitionCreationFlag = _enum(
     "NetworkDefinitionCreationFlag", ("EXPLICIT_BATCH", _8, _LAST_10),
     ("STRONGLY_TYPED", _10, _NEWEST),
+)  # fmt: skip
+DeviceType = _enum("DeviceType", "GPU", "DLA")
+HardwareCompatibilityLevel = _enum(
+    "HardwareCompatibilityLevel", ("NONE", _86, _NEWEST), ("AMPERE_PLUS", _86, _NEWEST),
+    ("SAME_COMPUTE_CAPABILITY", (10, 9), _NEWEST),
+)  # fmt: skip
+ProfilingVerbosity = _enum("ProfilingVerbosity", "LAYER_NAMES_ONLY", "NONE", "DETAILED")
+LayerInformationFormat = _enum("LayerInformationFormat", "ONELINE", "JSON")
+LayerType = _enum(
+    "LayerType", "CONVOLUTION", ("CAST", _86, _NEWEST), "DECONVOLUTION", "MATRIX_MULTIPLY",
+    "CONSTANT", "QUANTIZE", "DEQUANTIZE", "ELEMENTWISE", "IDENTITY", "NMS", "PLUGIN_V2", "SHAPE",
+    "SHUFFLE",
 )  # fmt: skip
 MemoryPoolType = _enum("MemoryPoolType", "WORKSPACE", "DLA_MANAGED_SRAM")
 TacticSource = _enum(
@@ -78,6 +96,8 @@ _TYPES = {
     "INT64": ("INT64" if _release >= _10 else "INT32", np.dtype(np.int64)),
     "UINT8": ("UINT8", np.dtype(np.uint8)),
     "BOOL": ("BOOL", np.dtype(np.bool_)),
+    "BFLOAT16": ("BF16" if _release >= _10 else "FLOAT", np.dtype(np.uint16)),
+    "FLOAT8E4M3FN": ("FP8" if _release >= _86 else "INT8", np.dtype(np.uint8)),
 }
 _STORED = {
     "FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32,
@@ -256,6 +276,9 @@ class ICudaEngine(_Tracked):
         shapes = {name: tuple(tensor.shape) for name, tensor in self._network.inputs.items()}
         return any(-1 in self._network.output_shape(name, shapes) for name in self._network.outputs)
 
+    def create_engine_inspector(self) -> EngineInspector:
+        return EngineInspector(self)
+
     def create_execution_context(self) -> IExecutionContext | None:
         needed = self._header.get("device_memory", 1 << 20)
         if MACHINE.used_memory + needed > MACHINE.total_memory:
@@ -270,6 +293,26 @@ class ICudaEngine(_Tracked):
         if MACHINE.refuses("create_execution_context"):
             return self._runtime._error("refused")
         return IExecutionContext(self, needed)
+
+
+class EngineInspector(_Tracked):
+    def __init__(self, engine: ICudaEngine) -> None:
+        super().__init__()
+        header = engine._header
+        self._layers = fake_layers.information(
+            [fake_layers.EngineLayer(**layer) for layer in header.get("layers", [])],
+            bool(header.get("detailed")),
+            _release,
+        )
+        self._bindings = [*engine._network.inputs, *engine._network.outputs]
+
+    def get_engine_information(self, format: Any) -> str:  # noqa: A002
+        assert format is LayerInformationFormat.JSON
+        return fake_layers.as_text({"Layers": self._layers, "Bindings": self._bindings})
+
+    def get_layer_information(self, layer_index: int, format: Any) -> str:  # noqa: A002
+        assert format is LayerInformationFormat.JSON
+        return fake_layers.as_text(self._layers[layer_index])
 
 
 class IExecutionContext(_Tracked):
@@ -428,7 +471,20 @@ class IExecutionContext(_Tracked):
                 stored = (stored.astype(np.uint32) << 16).view(np.float32)
             wanted = _TYPES[self.engine._network.inputs[name].kind][1]
             inputs[name] = stored.astype(wanted).reshape(shape)
-        return self.engine._network.run(inputs)
+        results = self.engine._network.run(inputs)
+        return {name: self._as_built(result) for name, result in results.items()}
+
+    def _as_built(self, result: np.ndarray) -> np.ndarray:
+        """Return an output as an engine of that precision, and of that quality, gives it."""
+        if result.dtype.kind != "f" or not result.size:
+            return result
+        header = self.engine._header
+        if header.get("half"):
+            result = result.astype(np.float16).astype(result.dtype)
+        if noise := header.get("noise"):
+            random = np.random.default_rng(0).standard_normal(result.shape)
+            result = (result + noise * np.abs(result).max() * random).astype(result.dtype)
+        return result
 
     def _stored(self, name: str, result: np.ndarray) -> np.ndarray:
         kind = self.engine.get_tensor_dtype(name).name
@@ -443,8 +499,25 @@ class IExecutionContext(_Tracked):
 
 
 class ITensor:
-    def __init__(self, name: str, shape: Any) -> None:
-        self.name, self.shape = name, _Dims(shape)
+    def __init__(self, name: str, shape: Any, dtype: Any) -> None:
+        self.name, self.shape, self.dtype = name, _Dims(shape), dtype
+
+
+class ILayer:
+    def __init__(self, layer: fake_layers.NetworkLayer) -> None:
+        self._layer = layer
+        self.name = layer.name
+        # 8.5 makes an identity of a cast.
+        self.type = getattr(LayerType, layer.kind, LayerType.IDENTITY)
+        self.num_inputs, self.num_outputs = len(layer.inputs), len(layer.outputs)
+
+    def get_input(self, index: int) -> ITensor | None:
+        name = self._layer.inputs[index]
+        return ITensor(name, (), None) if name else None
+
+    def get_output(self, index: int) -> ITensor | None:
+        kind = _TYPES.get(self._layer.types[index], ("FLOAT",))[0]
+        return ITensor(self._layer.outputs[index], (), getattr(DataType, kind))
 
 
 class INetworkDefinition:
@@ -452,6 +525,10 @@ class INetworkDefinition:
         self._flags = flags
         self._model: bytes | None = None
         self._network: Network | None = None
+        self._layers: list[fake_layers.NetworkLayer] = []
+        self._typed = _release >= _11
+        if _10 <= _release < _11:
+            self._typed = bool(flags >> int(NetworkDefinitionCreationFlag.STRONGLY_TYPED) & 1)
 
     @property
     def num_inputs(self) -> int:
@@ -460,7 +537,14 @@ class INetworkDefinition:
     def get_input(self, index: int) -> ITensor:
         assert self._network is not None
         name, tensor = list(self._network.inputs.items())[index]
-        return ITensor(name, tensor.shape)
+        return ITensor(name, tensor.shape, getattr(DataType, _TYPES[tensor.kind][0]))
+
+    @property
+    def num_layers(self) -> int:
+        return len(self._layers)
+
+    def get_layer(self, index: int) -> ILayer:
+        return ILayer(self._layers[index])
 
 
 class ParserError:
@@ -502,10 +586,11 @@ class OnnxParser:
             content = Path(model).read_bytes()
             self._errors = [
                 ParserError(node, name, operator, f"No importer registered for op: {operator}")
-                for node, name, operator in fake_network.unknown_operators(content)
+                for node, name, operator in fake_network.unknown_operators(content, _plugins)
             ]
             if not self._errors:
                 self._network._model, self._network._network = content, Network(content)
+                self._network._layers = fake_layers.layers_of(content)
         except Exception as error:
             self._errors = [ParserError(-1, "", "", f"Failed to parse the ONNX model: {error}")]
         return not self._errors
@@ -521,14 +606,58 @@ class IOptimizationProfile:
         self._shapes[input] = [list(min), list(opt), list(max)]
 
 
+IHostMemory = memoryview
+
+
+class ITimingCache:
+    _MAGIC = b"faketiming "
+
+    def __init__(self, content: bytes = b"") -> None:
+        """Raise a ValueError for what another version wrote."""
+        self._gpu, self._times = MACHINE.name, {}
+        if content:
+            if not content.startswith(self._MAGIC):
+                raise ValueError("magicTagRead == kMAGIC_TAG failed. Magic tag does not match")
+            document = json.loads(content.removeprefix(self._MAGIC))
+            if document["version"] != __version__:
+                raise ValueError(f"version {document['version']} does not match {__version__}")
+            self._gpu, self._times = document["gpu"], document["times"]
+
+    def combine(self, input_cache: ITimingCache, ignore_mismatch: bool) -> bool:
+        if input_cache._gpu != self._gpu and not ignore_mismatch:
+            return False
+        self._times = {**input_cache._times, **self._times}
+        return True
+
+    def serialize(self) -> Any:
+        document = {"version": __version__, "gpu": self._gpu, "times": self._times}
+        return IHostMemory(self._MAGIC + json.dumps(document).encode())
+
+
+if _release >= _10:
+
+    class IProgressMonitor:
+        def __init__(self) -> None:
+            self._constructed = True
+
+
 class IBuilderConfig:
-    def __init__(self) -> None:
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
         self._flags: set[str] = {"TF32"}  # as the real one
         self._pools: dict[str, int] = {}
         self._profiles: list[dict[str, list[list[int]]]] = []
         self._sources: int | None = None
+        self._cache: ITimingCache | None = None
+        self.avg_timing_iterations = 1
+        self.default_device_type, self.DLA_core = DeviceType.GPU, -1
+        self.profiling_verbosity = ProfilingVerbosity.LAYER_NAMES_ONLY
         if _release >= _86:
             self.builder_optimization_level = 3
+            self.hardware_compatibility_level = HardwareCompatibilityLevel.NONE
+            self.max_aux_streams = -1
+        if _release >= _10:
+            self.progress_monitor: Any = None
 
     def set_flag(self, flag: Any) -> None:
         self._flags.add(flag.name)
@@ -547,46 +676,159 @@ class IBuilderConfig:
         self._profiles.append(profile._shapes)
         return len(self._profiles) - 1
 
+    def create_timing_cache(self, serialized_timing_cache: bytes) -> ITimingCache | None:
+        try:
+            return ITimingCache(bytes(serialized_timing_cache))
+        except ValueError as error:
+            self._logger.log(ILogger.Severity.ERROR, f"1: Serialization assertion {error}")
+            self._logger.log(ILogger.Severity.ERROR, "4: The timing cache will not be used!")
+            return None
+
+    def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
+        if cache._gpu != MACHINE.name and not ignore_mismatch:
+            self._logger.log(ILogger.Severity.ERROR, "4: The timing cache is of another device")
+            return False
+        self._cache = cache
+        return True
+
 
 class Builder:
     def __init__(self, logger: Any) -> None:
         self.logger = _require_logger(logger)
+        self.num_DLA_cores = 2 if MACHINE.integrated else 0
 
     def create_network(self, flags: int = 0) -> INetworkDefinition:
         return INetworkDefinition(flags)
 
     def create_builder_config(self) -> IBuilderConfig:
-        return IBuilderConfig()
+        return IBuilderConfig(self.logger)
 
     def create_optimization_profile(self) -> IOptimizationProfile:
         return IOptimizationProfile()
 
     def build_serialized_network(
         self, network: INetworkDefinition, config: IBuilderConfig
-    ) -> bytes | None:
+    ) -> Any | None:
         assert network._network is not None
         assert network._model is not None
+        faults = MACHINE.faults()
         is_open = any(-1 in tensor.shape for tensor in network._network.inputs.values())
         if is_open and not config._profiles:
-            self.logger.log(
-                ILogger.Severity.ERROR,
+            return self._fail(
                 "4: [network.cpp::validate] Network has dynamic or shape inputs, but no "
-                "optimization profile has been defined.",
+                "optimization profile has been defined."
             )
-            return None
         if config._pools.get("WORKSPACE", 1 << 30) < 1 << 20:
-            self.logger.log(ILogger.Severity.ERROR, "10: Could not find any implementation")
-            return None
-        return make_plan(
-            network._model,
-            __version__,
-            MACHINE.name,
-            config._profiles,
-            profiled=bool(config._profiles),
-            flags=sorted(config._flags),
-            sources=config._sources,
-            level=getattr(config, "builder_optimization_level", None),
+            return self._fail("10: Could not find any implementation")
+        if node := faults.get("no_implementation"):
+            return self._fail(
+                "10: [optimizer.cpp::computeCosts::3869] Error Code 10: Internal Error (Could not "
+                f"find any implementation for node {node}.)"
+            )
+        ignored = [name for name in ("FP16", "INT8") if faults.get(f"ignore_{name.lower()}")]
+        layers = fake_layers.built(network._layers, config._flags, network._typed, ignored)
+        self._skip_tactics(config, faults)
+        for warning in faults.get("build_warnings", []):
+            self.logger.log(ILogger.Severity.WARNING, warning)
+        pause = faults.get("build_seconds", 0.0) / max(1, len(layers))
+        if not self._time(layers, config, pause):
+            return self._fail("2: [builder.cpp] Error Code 2: the build was cancelled")
+        return IHostMemory(
+            make_plan(
+                network._model,
+                __version__,
+                MACHINE.name,
+                config._profiles,
+                profiled=bool(config._profiles),
+                flags=sorted(config._flags),
+                sources=config._sources,
+                level=getattr(config, "builder_optimization_level", None),
+                streams=getattr(config, "max_aux_streams", None),
+                hardware=getattr(config, "hardware_compatibility_level", DeviceType.GPU).name,
+                iterations=config.avg_timing_iterations,
+                device=f"{config.default_device_type.name} {config.DLA_core}",
+                typed=network._typed,
+                detailed=config.profiling_verbosity is ProfilingVerbosity.DETAILED,
+                layers=[asdict(layer) for layer in layers],
+                half=any(layer.precision == "FP16" for layer in layers),
+                noise=faults.get("plan_noise"),
+            )
         )
+
+    def _fail(self, text: str) -> None:
+        self.logger.log(ILogger.Severity.ERROR, text)
+
+    def _skip_tactics(self, config: IBuilderConfig, faults: dict[str, Any]) -> None:
+        """Leave kernels out that need more memory than there is; say so as this version does."""
+        needed = faults.get("tactics_need_mb", 0)
+        available = config._pools.get("WORKSPACE", 1 << 30) >> 20
+        if needed <= available:
+            return
+        severity = ILogger.Severity
+        self.logger.log(
+            severity.INFO,
+            "Some tactics do not have sufficient workspace memory to run. Increasing workspace "
+            "size will enable more tactics, please check verbose output for requested sizes.",
+        )
+        for tactic in range(3):
+            self.logger.log(
+                severity.WARNING,
+                f"Tactic Device request: {needed}MB Available: {available}MB. Device memory is "
+                "insufficient to use tactic.",
+            )
+            size = f"{needed << 20}" if _release >= _10 else f"{needed}"
+            state = "UNSUPPORTED_STATE: " if _release >= _10 else ""
+            self.logger.log(
+                severity.WARNING,
+                f"{state}Skipping tactic {tactic} due to insufficient memory on requested size of "
+                f"{size} detected for tactic 0x{tactic:016x}.",
+            )
+
+    def _time(
+        self, layers: list[fake_layers.EngineLayer], config: IBuilderConfig, pause: float
+    ) -> bool:
+        """Time the kernels of all layers; say whether nobody stopped it."""
+        monitor = getattr(config, "progress_monitor", None)
+        steps = _told(monitor, layers) if monitor is not None else _untold(layers)
+        for layer, goes_on in steps:
+            if not goes_on:
+                return False
+            if layer is not None:
+                time.sleep(pause)
+                if config._cache is not None:
+                    config._cache._times[layer.name] = config.avg_timing_iterations
+        return True
+
+
+_Steps = Iterator[tuple["fake_layers.EngineLayer | None", bool]]
+
+
+def _untold(layers: list[fake_layers.EngineLayer]) -> _Steps:
+    yield from ((layer, True) for layer in layers)
+
+
+def _told(monitor: Any, layers: list[fake_layers.EngineLayer]) -> _Steps:
+    """Go through a build's nested phases, as 10.3 has them, and tell the monitor."""
+    if not getattr(monitor, "_constructed", False):
+        raise TypeError("incompatible function arguments: no IProgressMonitor")
+    step: Callable[[str, int], bool] = monitor.step_complete
+    monitor.phase_start("Building Engine", None, 3)
+    yield None, step("Building Engine", 0)
+    monitor.phase_start("Timing graph nodes", "Building Engine", len(layers))
+    for index, layer in enumerate(layers):
+        inner = f"Finding fastest tactic for {layer.name}"
+        monitor.phase_start(inner, "Timing graph nodes", 2)
+        yield layer, step(inner, 0)
+        yield None, step(inner, 1)
+        monitor.phase_finish(inner)
+        yield None, step("Timing graph nodes", index)
+    monitor.phase_finish("Timing graph nodes")
+    yield None, step("Building Engine", 1)
+    yield None, step("Building Engine", 2)
+    monitor.phase_finish("Building Engine")
+
+
+_plugins: set[str] = set()
 
 
 def init_libnvinfer_plugins(logger: Any, namespace: str) -> bool:
@@ -594,4 +836,5 @@ def init_libnvinfer_plugins(logger: Any, namespace: str) -> bool:
     if MACHINE.refuses("init_libnvinfer_plugins"):
         logger.log(ILogger.Severity.ERROR, "refused")
         return False
+    _plugins.update(fake_layers.PLUGINS)
     return True
