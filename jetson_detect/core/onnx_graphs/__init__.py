@@ -1,0 +1,30 @@
+"""Work on ONNX graphs: cleaned, rid of their suppression, with FP16 or INT8 written in."""
+
+from jetson_detect.core.onnx_graphs.errors import OnnxGraphError
+from jetson_detect.core.onnx_graphs.float16 import Float16Model, bake_float16
+from jetson_detect.core.onnx_graphs.inputs import FloatInputs, float_inputs
+from jetson_detect.core.onnx_graphs.int8 import (
+    Calibration,
+    Int8Options,
+    QuantizedModel,
+    quantize_int8,
+)
+from jetson_detect.core.onnx_graphs.nms import NmsMode, NmsOptions, NmsResult, treat_nms
+from jetson_detect.core.onnx_graphs.tidying import tidy
+
+__all__ = [
+    "Calibration",
+    "Float16Model",
+    "FloatInputs",
+    "Int8Options",
+    "NmsMode",
+    "NmsOptions",
+    "NmsResult",
+    "OnnxGraphError",
+    "QuantizedModel",
+    "bake_float16",
+    "float_inputs",
+    "quantize_int8",
+    "tidy",
+    "treat_nms",
+]
