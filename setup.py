@@ -41,10 +41,15 @@ setup(
     entry_points={
         "console_scripts": [
             f"detector_node = {PACKAGE}.commands.detector_node:main",
+            f"builder_node = {PACKAGE}.commands.builder_node:main",
             f"scene_camera = {PACKAGE}.commands.scene_camera:main",
             f"replay = {PACKAGE}.commands.replay:main",
             f"watch_detections = {PACKAGE}.commands.watch_detections:main",
             f"make_demo_bag = {PACKAGE}.commands.make_demo_bag:main",
+            f"build_engine = {PACKAGE}.commands.build_engine:main",
+            f"engine_cache = {PACKAGE}.commands.engine_cache.command:main",
+            f"export_model = {PACKAGE}.commands.export_model:main",
+            f"prune_model = {PACKAGE}.commands.prune_model:main",
             f"compare_backends = {PACKAGE}.commands.compare_backends:main",
             f"demo = {PACKAGE}.commands.demo:main",
         ],

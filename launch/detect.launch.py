@@ -1,16 +1,21 @@
 """Start the detector: ``ros2 launch jetson_detect detect.launch.py image_topics:=/cam/image_raw``.
 
-Parameters that are not given here are left to ``params_file``, and then to the node.
+With ``build:=true`` the builder of engines starts beside it: the detector begins with what the
+model brings, and takes the engine over when it is built and proven.
+
+Parameters that are not given here are left to ``params_file`` and ``builder_params_file``, and then
+to the nodes.
 """
 
 from pathlib import Path
+from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from jetson_detect.share import share_folder
+from jetson_detect.share import find_model, share_folder
 from jetson_detect.transport import shared_memory_environment
 
 
@@ -34,6 +39,12 @@ _ARGUMENTS = {
         str(share_folder() / "config" / "detector.yaml"),
         Path,
         "File with the node's parameters; the default lists and explains them all",
+    ),
+    "build": ("false", _boolean, "Start the builder of engines too, for the detector's model"),
+    "builder_params_file": (
+        str(share_folder() / "config" / "builder.yaml"),
+        Path,
+        "File with the builder's parameters; the default lists and explains them all",
     ),
     "log_level": (
         "info",
@@ -63,10 +74,18 @@ _PARAMETERS = {
     "use_sim_time": (_boolean, "Take the time from /clock"),
     "autostart": (_boolean, "Configure and activate at start; else a life cycle manager does"),
 }
+_SHARED_PARAMETERS = ("use_sim_time", "autostart")
+"""Those of them that are for the builder too."""
+_BUILDER_PARAMETERS = {
+    "precisions": (
+        _names,
+        "Precisions of the engines to build, separated by commas: fp32, fp16, bf16, int8, fp8",
+    ),
+}
 
 
-def _detector(context: LaunchContext) -> list[Node]:
-    """Make the node once the arguments are known."""
+def _nodes(context: LaunchContext) -> list[Node]:
+    """Make the nodes once the arguments are known."""
 
     def read(name, read_text):
         text = LaunchConfiguration(name).perform(context).strip()
@@ -76,35 +95,57 @@ def _detector(context: LaunchContext) -> list[Node]:
             raise ValueError(f"{name}:={text}: {error}") from error
 
     given = {name: read(name, read_text) for name, (_, read_text, _) in _ARGUMENTS.items()}
-    parameters = {name: read(name, read_text) for name, (read_text, _) in _PARAMETERS.items()}
-    overrides = {name: value for name, value in parameters.items() if value is not None}
-    if given["params_file"] is None or not given["params_file"].is_file():
-        # launch_ros would warn, and start the node without it.
-        raise FileNotFoundError(f"params_file: there is no file '{given['params_file'] or ''}'")
+    detector, builder = (
+        {
+            name: value
+            for name, (read_text, _) in table.items()
+            if (value := read(name, read_text)) is not None
+        }
+        for table in (_PARAMETERS, _BUILDER_PARAMETERS)
+    )
     has_profile = any(name.endswith("_DEFAULT_PROFILES_FILE") for name in context.environment)
     # The node takes the profile by itself where the environment names none; an empty name is none.
     profile = {
         name: file if given["dds_profile"] else ""
         for name, file in shared_memory_environment().items()
     }
-    return [
-        Node(
+
+    def node(executable: str, name: str, params_file: str, overrides: dict[str, Any]) -> Node:
+        if given[params_file] is None or not given[params_file].is_file():
+            # launch_ros would warn, and start the node without it.
+            raise FileNotFoundError(f"{params_file}: there is no file '{given[params_file] or ''}'")
+        return Node(
             package="jetson_detect",
-            executable="detector_node",
+            executable=executable,
             namespace=given["namespace"] or "",
-            name=given["name"],
-            parameters=[given["params_file"], *([overrides] if overrides else [])],
+            name=name,
+            parameters=[given[params_file], *([overrides] if overrides else [])],
             ros_arguments=["--log-level", given["log_level"]],
             additional_env={} if has_profile else profile,
             respawn=given["respawn"],
             respawn_delay=1.0,
             output="both",
         )
-    ]
+
+    nodes = [node("detector_node", given["name"], "params_file", detector)]
+    if given["build"]:
+        builder.update({name: detector[name] for name in _SHARED_PARAMETERS if name in detector})
+        if "model" in detector:
+            builder.update(_same_model(detector["model"]))
+        nodes.append(node("builder_node", "engine_builder", "builder_params_file", builder))
+    return nodes
+
+
+def _same_model(model: str) -> dict[str, list[str]]:
+    """Say to the builder which model the detector runs: a name, and the folder to look it up in."""
+    folder = find_model(model).absolute()
+    if folder.is_file():  # its model.yaml
+        folder = folder.parent
+    return {"model_folders": [str(folder.parent)], "models": [folder.name]}
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments and start the detector."""
+    """Declare the arguments and start what they ask for."""
     return LaunchDescription(
         [
             *(
@@ -113,8 +154,8 @@ def generate_launch_description() -> LaunchDescription:
             ),
             *(
                 DeclareLaunchArgument(name, default_value="", description=description)
-                for name, (_, description) in _PARAMETERS.items()
+                for name, (_, description) in {**_PARAMETERS, **_BUILDER_PARAMETERS}.items()
             ),
-            OpaqueFunction(function=_detector),
+            OpaqueFunction(function=_nodes),
         ]
     )

@@ -13,7 +13,8 @@ from rosbags.rosbag2 import Reader
 from jetson_detect.bags.errors import BagError
 from jetson_detect.core.closing import Closing
 
-_STORAGE_SUFFIXES = (".mcap", ".db3")
+STORAGE_SUFFIXES = (".mcap", ".db3")
+"""Of the files that a bag consists of."""
 
 
 class BagMessage(NamedTuple):
@@ -138,7 +139,7 @@ def _check_is_bag(path: Path) -> None:
     if path.is_dir():
         if (path / "metadata.yaml").is_file():
             return
-        files = sorted(file for file in path.iterdir() if file.suffix in _STORAGE_SUFFIXES)
+        files = sorted(file for file in path.iterdir() if file.suffix in STORAGE_SUFFIXES)
         if files:
             raise BagError(
                 f"{path}: has no metadata.yaml, as if its recording was cut off; "
@@ -146,7 +147,7 @@ def _check_is_bag(path: Path) -> None:
             )
         raise BagError(
             f"{path}: is no bag; a bag is a folder with a metadata.yaml, "
-            f"or a file that ends in {' or '.join(_STORAGE_SUFFIXES)}"
+            f"or a file that ends in {' or '.join(STORAGE_SUFFIXES)}"
         )
     if path.name == "metadata.yaml":
         raise BagError(f"{path}: open the folder instead, {path.parent}")
@@ -154,10 +155,10 @@ def _check_is_bag(path: Path) -> None:
         raise BagError(f"{path}: is a ROS 1 bag; convert it, rosbags-convert --src … --dst …")
     if path.suffix == ".zstd":
         raise BagError(f"{path}: is a compressed part of a bag; open the folder, {path.parent}")
-    if path.suffix not in _STORAGE_SUFFIXES:
+    if path.suffix not in STORAGE_SUFFIXES:
         raise BagError(
             f"{path}: a bag is a folder with a metadata.yaml, "
-            f"or a file that ends in {' or '.join(_STORAGE_SUFFIXES)}"
+            f"or a file that ends in {' or '.join(STORAGE_SUFFIXES)}"
         )
 
 

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jetson_detect.commands.numbers import at_least
 
 if TYPE_CHECKING:
     from jetson_detect.core.backend_measurement import BackendMeasurement
     from jetson_detect.core.backends.choice import BackendChoice
+    from jetson_detect.core.engines.engine_files import EngineFiles
     from jetson_detect.core.model import ModelSpec
 
 _DESCRIPTION = """\
-Measure every backend that can run a model, each in a process of its own, and print one table: how
-far its detections are from the reference's, how good they are on drawn scenes (a model of the
-demo's classes), how long an inference and a whole detection take, resident memory, and the time
-from the start of the process to the first detection.
+Measure every backend that can run a model, and every engine that was built of it here, each in a
+process of its own, and print one table: how far its detections are from the reference's, how good
+they are on drawn scenes (a model of the demo's classes), how long an inference and a whole
+detection take and how many there are a second, resident and GPU memory, and the time from the start
+of the process to the first detection.
 """
 _TIMEOUT_S = 600.0
+_SETTLE_S = 1.0
+"""Before each measurement, for the GPU to take back the memory of the last one and to cool."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from jetson_detect.core.backend_measurement import MeasurementTask
+    from jetson_detect.core.engines.cache_folder import default_cache_folder
+
     parser = argparse.ArgumentParser(
         prog="compare_backends",
         description=_DESCRIPTION,
@@ -48,16 +55,33 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reference", default="onnxruntime", help="backend that the others are compared with"
     )
-    parser.add_argument(
-        "--pictures", type=at_least(int, 1), default=200, metavar="N", help="drawn pictures"
-    )
-    parser.add_argument(
-        "--runs", type=at_least(int, 1), default=300, metavar="N", help="timed runs of each"
-    )
+    for name, lowest, text in (
+        ("pictures", 1, "drawn pictures"),
+        ("warm-up", 0, "runs of each before the timed ones"),
+        ("runs", 1, "timed runs of each, of the inference alone and of the whole detection"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=at_least(int, lowest),
+            default=getattr(MeasurementTask, name.replace("-", "_")),
+            metavar="N",
+            help=text,
+        )
     parser.add_argument(
         "--threads", type=at_least(int, 0), default=0, metavar="N", help="CPU threads; 0: default"
     )
+    parser.add_argument(
+        "--engine-cache",
+        type=Path,
+        default=default_cache_folder(),
+        metavar="FOLDER",
+        help="folder of the engines that build_engine makes",
+    )
+    parser.add_argument("--no-engines", action="store_true", help="leave these engines out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the measurements")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="also draw throughput and memory"
+    )
     parser.add_argument(
         "--add",
         type=Path,
@@ -71,128 +95,133 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here so that --help answers at once.
+    from rich.console import Console
+
+    from jetson_detect.builder.stage_errors import StageError
+    from jetson_detect.commands.comparison_plot import ComparisonPlot, PlotError
+    from jetson_detect.commands.comparison_rows import compare_rows
+    from jetson_detect.commands.comparison_table import comparison_table
     from jetson_detect.core.backend_measurement import BackendMeasurement
-    from jetson_detect.core.backends.choice import find_choices
+    from jetson_detect.core.backends.choice import check_names, find_choices
     from jetson_detect.core.model import ModelError, load_model
     from jetson_detect.share import find_model
 
     names = tuple(filter(None, options.backends.split(",")))
-    measured: list[BackendMeasurement] = []
-    refused: list[tuple[str, str]] = []
     try:
-        folder = find_model(options.model)
-        model = load_model(folder)
+        plot = None if options.plot is None else ComparisonPlot(options.plot)
+        model = load_model(find_model(options.model))
         added = [
             [BackendMeasurement.from_json(row) for row in json.loads(file.read_text("utf-8"))]
             for file in options.add
         ]
-        choices, missing = find_choices(model, names) if names else ((), ())
-    except (ModelError, ValueError, OSError, TypeError, KeyError) as error:
+        if names:
+            check_names(names)
+    except (ModelError, PlotError, ValueError, OSError, TypeError, KeyError) as error:
         print(f"compare_backends: {error}", file=sys.stderr)
         return 2
-    refused += [(each.backend, each.reason) for each in missing]
-    numbers: dict[str, int] = {}
+    engines = _find_engines(model, names, options)
+    choices, missing = find_choices(model, names, engines=engines) if names else ((), ())
+    absent = [f"{each.backend}: {each.reason}" for each in missing]
+    if engines.files:
+        absent += [f"tensorrt: {each}" for each in engines.refusals]
+    measured: list[BackendMeasurement] = []
+    failed: list[str] = []
     for choice in choices:
-        index = numbers[choice.backend] = numbers.get(choice.backend, -1) + 1
-        print(f"measuring {choice} …", file=sys.stderr, flush=True)
-        row, reason = _measure(choice, index, folder, options)
-        if row is not None:
-            measured.append(row)
-        else:
-            refused.append((str(choice), reason))
+        file = _file_name(choice, engines)
+        name = f"{choice.backend} ({file})"
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        try:
+            measured.append(replace(_measure(name, model, choice, options), file=file))
+        except StageError as error:
+            failed.append(str(error))
     if options.json is not None:
         rows = [row.to_json() for row in measured]
         options.json.write_text(json.dumps(rows), encoding="utf-8")
-    _print_table(model, [measured, *added], refused, options.reference)
-    return 1 if len(refused) > len(missing) else 0
+    compared = compare_rows([measured, *added], options.reference)
+    console = Console(width=None if sys.stdout.isatty() else 190)
+    console.print(comparison_table(compared, model.thresholds.score))
+    for text in (*absent, *failed):
+        console.print(f"not measured: {text}", highlight=False, markup=False)
+    if plot is not None:
+        try:
+            plot.write(f"model '{model.name}'", compared)
+        except PlotError as error:
+            print(f"compare_backends: {error}", file=sys.stderr)
+            return 1
+    return 1 if failed else 0
+
+
+def _find_engines(
+    model: ModelSpec, names: Sequence[str], options: argparse.Namespace
+) -> EngineFiles:
+    """Look into the cache of engines, in a child process: TensorRT is large."""
+    from jetson_detect.builder.stage_errors import StageError
+    from jetson_detect.builder.stage_limits import StageLimits
+    from jetson_detect.builder.stage_process import run_stage
+    from jetson_detect.commands.comparison_stages import EngineSearch, find_engines
+    from jetson_detect.core.backends.choice import NO_ENGINES, has_gpu
+    from jetson_detect.core.engines.engine_files import EngineFiles
+
+    if options.no_engines or "tensorrt" not in names or not has_gpu():
+        return NO_ENGINES
+    search = EngineSearch(options.engine_cache, model)
+    limits = StageLimits(deadline_s=_TIMEOUT_S, niceness=0)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            return run_stage(
+                "the cache of engines", find_engines, search, Path(scratch) / "log", limits=limits
+            ).value
+        except StageError as error:
+            return EngineFiles(refusals=(str(error),))
+
+
+def _file_name(choice: BackendChoice, engines: EngineFiles) -> str:
+    """Return a file's name; of an engine the folder's, with as much of its key as one is shown."""
+    from jetson_detect.core.engines.entry import SHORT_KEY
+    from jetson_detect.core.engines.identity import KEY_LENGTH
+
+    path = choice.file.path
+    if choice.file not in engines.files:
+        return path.name
+    labelled, _, _ = path.parent.name.rpartition("-")
+    return labelled[: SHORT_KEY - KEY_LENGTH]
 
 
 def _measure(
-    choice: BackendChoice, index: int, folder: Path, options: argparse.Namespace
-) -> tuple[BackendMeasurement | None, str]:
-    """Measure in a child process; return why not, if it fails."""
-    from jetson_detect.core.backend_measurement import BackendMeasurement
+    name: str, model: ModelSpec, choice: BackendChoice, options: argparse.Namespace
+) -> BackendMeasurement:
+    """Measure in a child process.
 
-    with tempfile.TemporaryDirectory() as scratch:
-        output = Path(scratch) / "measurement.json"
-        command: list[Any] = [sys.executable, "-m", "jetson_detect.commands.measure_backend"]
-        command += [folder, choice.backend, index, "--output", output]
-        command += ["--pictures", options.pictures, "--runs", options.runs]
-        command += ["--threads", options.threads, "--started-at", time.time()]
-        try:
-            done = subprocess.run(
-                [*map(str, command)],
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return None, f"not ready after {_TIMEOUT_S:.0f} s"
-        if done.returncode != 0:
-            last = (done.stderr.strip() or "nothing").splitlines()[-1]
-            ended = f"killed by signal {-done.returncode}: " if done.returncode < 0 else ""
-            return None, ended + last
-        document = json.loads(output.read_text(encoding="utf-8"))
-        return BackendMeasurement.from_json(document), ""
+    Raises
+    ------
+    StageError
+        If it fails.
 
+    """
+    from jetson_detect.builder.stage_limits import StageLimits
+    from jetson_detect.builder.stage_process import run_stage
+    from jetson_detect.commands.comparison_stages import measure
+    from jetson_detect.core.backend_measurement import MeasurementTask
+    from jetson_detect.core.backends import BackendOptions
+    from jetson_detect.core.backends.choice import has_gpu
+    from jetson_detect.core.gpu_memory import used_gpu_mb
 
-def _print_table(
-    model: ModelSpec,
-    machines: Sequence[Sequence[BackendMeasurement]],
-    refused: Sequence[tuple[str, str]],
-    reference_name: str,
-) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("backend", "file", "on"):
-        table.add_column(name, overflow="fold")
-    for name in ("max Δ px", "max Δ score", "missed", "extra", "mAP50", "mAP75"):
-        table.add_column(name, justify="right")
-    for name in ("inference ms", "detect ms", "RSS MB", "start-up s"):
-        table.add_column(name, justify="right")
-    for rows in machines:
-        # Of the same machine if it has one: another OpenCV resizes pictures a little differently.
-        candidates = [*rows, *(row for other in machines for row in other)]
-        reference = next((row for row in candidates if row.backend == reference_name), None)
-        for row in rows:
-            table.add_row(
-                f"{row.backend} ({row.runtime})",
-                f"{row.file} {row.precision}",
-                row.device,
-                *_parity(row, reference, model.thresholds.score),
-                *("-" if value is None else f"{value:.3f}" for value in (row.map50, row.map75)),
-                f"{row.inference_ms:.2f}",
-                f"{row.detect_ms:.2f}",
-                f"{row.rss_mb:.0f}",
-                f"{row.start_up_s:.2f}",
-            )
-    console = Console(width=None if sys.stdout.isatty() else 190)
-    console.print(table)
-    for name, reason in refused:
-        console.print(f"not measured: {name}: {reason}", highlight=False, markup=False)
-
-
-def _parity(
-    row: BackendMeasurement, reference: BackendMeasurement | None, score_threshold: float
-) -> tuple[str, str, str, str]:
-    """Write how far a row's detections are from the reference's."""
-    from jetson_detect.core.agreement import compare_detections
-
-    if row is reference:
-        return ("reference", "", "", "")
-    if reference is None or len(row.detections) != len(reference.detections):
-        return ("-", "-", "-", "-")
-    found = compare_detections(row.found(), reference.found(), score_threshold)
-    return (
-        f"{found.box_px:.4f}",
-        f"{found.score:.5f}",
-        str(found.missed),
-        str(found.extra),
+    if has_gpu():
+        time.sleep(_SETTLE_S)
+    task = MeasurementTask(
+        model,
+        choice,
+        BackendOptions(threads=options.threads),
+        options.pictures,
+        options.warm_up,
+        options.runs,
+        used_gpu_mb=used_gpu_mb(),
+        started_at=time.time(),
     )
+    limits = StageLimits(deadline_s=_TIMEOUT_S, niceness=0)
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / "log"
+        return run_stage(name, measure, task, log, limits=limits).value
 
 
 if __name__ == "__main__":

@@ -14,11 +14,23 @@ def resident_mb(process: int | None = None) -> float:
         Its number; None for this one.
 
     """
+    # A process that has just ended has no such line.
+    return _status_mb(process, "VmRSS:") or 0.0
+
+
+def peak_resident_mb() -> float | None:
+    """Return the most resident memory that this process ever had, in megabytes.
+
+    None where the kernel does not tell.  Unlike getrusage's, this starts anew with each program:
+    proc_pid_status(5), VmHWM.
+    """
+    return _status_mb(None, "VmHWM:")
+
+
+def _status_mb(process: int | None, name: str) -> float | None:
     status = Path(f"/proc/{process or 'self'}/status")
     try:
         lines = status.read_text().splitlines()
     except OSError:
-        return 0.0
-    # A process that has just ended has no such line.
-    resident = next((line for line in lines if line.startswith("VmRSS:")), "VmRSS: 0 kB")
-    return float(resident.split()[1]) / 1024
+        return None
+    return next((float(line.split()[1]) / 1024 for line in lines if line.startswith(name)), None)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.clock import Clock, ClockType
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 
 from jetson_detect.conversion.diagnostics import to_diagnostic_status
 from jetson_detect.core.fallback import ChainStatus, Report, Severity
-from jetson_detect.nodes.qos import LATCHED, RELIABLE
+from jetson_detect.nodes.diagnostic_topics import DiagnosticTopics
 
 
 class BackendReporter:
@@ -41,15 +40,7 @@ class BackendReporter:
         self._name = f"{node.get_fully_qualified_name().lstrip('/')}: backend"
         self._model = model
         self._ask = status
-        # Plain publishers: what runs is worth knowing in any state of the life cycle.
-        self._status = node.create_publisher(DiagnosticStatus, "~/status", LATCHED)
-        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
-        self._timer = None
-        if period_s > 0.0:
-            # Steady time: also with use_sim_time and no clock.
-            self._timer = node.create_timer(
-                period_s, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME)
-            )
+        self._topics = DiagnosticTopics(node, "~/status", self._to_status, period_s)
 
     def report(self, report: Report) -> None:
         """Tell of a change, on whichever thread it happened."""
@@ -61,19 +52,12 @@ class BackendReporter:
                 logger.info(report.text)
             else:
                 logger.warning(report.text)
-        self._status.publish(to_diagnostic_status(report.status, self._name, self._model))
+        self._topics.publish(to_diagnostic_status(report.status, self._name, self._model))
 
     def destroy(self) -> None:
         """Take the publishers away."""
-        if self._timer is not None:
-            self._node.destroy_timer(self._timer)
-        self._node.destroy_publisher(self._status)
-        self._node.destroy_publisher(self._diagnostics)
+        self._topics.destroy()
 
-    def _diagnose(self) -> None:
+    def _to_status(self) -> DiagnosticStatus | None:
         status = self._ask()
-        if status is not None:
-            message = DiagnosticArray()
-            message.header.stamp = self._node.get_clock().now().to_msg()
-            message.status = [to_diagnostic_status(status, self._name, self._model)]
-            self._diagnostics.publish(message)
+        return status and to_diagnostic_status(status, self._name, self._model)

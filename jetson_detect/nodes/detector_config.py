@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from jetson_detect.conversion.detections import ClassIdFormat
 from jetson_detect.core.backends import BACKENDS, BackendOptions
 from jetson_detect.core.backends.choice import AUTO
+from jetson_detect.core.engines.cache import EngineCache, default_cache_folder
 from jetson_detect.core.model import Precision
 from jetson_detect.nodes.backend_config import (
     FallbackConfig,
@@ -17,9 +19,10 @@ from jetson_detect.nodes.backend_config import (
     backend_options,
 )
 from jetson_detect.nodes.parameters import parameter
-from jetson_detect.nodes.qos import QoSConfig
+from jetson_detect.nodes.qos import ENGINES_TOPIC, QoSConfig
 
 NOT_REQUIRED = ""
+NO_CACHE = "off"
 MODELS_OWN = -1.0
 """A threshold below 0 stands for the one in model.yaml."""
 
@@ -43,6 +46,18 @@ class DetectorConfig:
     tensorflow: TensorflowConfig = parameter(TensorflowConfig(), "TensorFlow", read_only=True)
     tflite: TfliteConfig = parameter(TfliteConfig(), "TensorFlow Lite", read_only=True)
     onnxruntime: OnnxruntimeConfig = parameter(OnnxruntimeConfig(), "ONNX Runtime", read_only=True)
+    engine_cache: str = parameter(
+        "",
+        "Folder with the engines that were built for this machine; empty for "
+        "$JETSON_DETECT_CACHE/engines or ~/.cache/jetson_detect/engines, off for none.",
+        read_only=True,
+    )
+    engines_topic: str = parameter(
+        ENGINES_TOPIC,
+        "Topic on which builders tell which engines there are; one that was promoted is taken over "
+        "between two frames.",
+        read_only=True,
+    )
     image_topics: tuple[str, ...] = parameter(
         ("image_raw",),
         "Topics of sensor_msgs/Image, one for each camera.",
@@ -123,6 +138,25 @@ class DetectorConfig:
         ClassIdFormat.LABEL,
         "What ObjectHypothesis.class_id holds: the label, or its index in decimal.",
     )
+
+    @property
+    def wants_tensorrt(self) -> bool:
+        """Whether an engine may run."""
+        return not {AUTO, "tensorrt"}.isdisjoint(self.wanted_backends)
+
+    def open_engine_cache(self) -> EngineCache | None:
+        """Return the cache that engines are taken from; None for none.
+
+        Raises
+        ------
+        CacheError
+            If there is no place for it.
+
+        """
+        if self.engine_cache == NO_CACHE:
+            return None
+        folder = Path(self.engine_cache) if self.engine_cache else default_cache_folder()
+        return EngineCache(folder)
 
     @property
     def wanted_backends(self) -> tuple[str, ...]:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial, wraps
+from functools import partial
 
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
+from rclpy.lifecycle import State, TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
 from jetson_detect.conversion.images import pixels_from_image
 from jetson_detect.core.backends import BackendError, BackendOptions, open_file
-from jetson_detect.core.backends.choice import BackendChoice, check_names, find_choices
+from jetson_detect.core.backends.choice import (
+    NO_ENGINES,
+    BackendChoice,
+    MissingChoice,
+    check_names,
+    find_choices,
+)
 from jetson_detect.core.detector import Detector
+from jetson_detect.core.engines.cache_folder import CacheError
+from jetson_detect.core.engines.engine_files import EngineFiles
+from jetson_detect.core.engines.lookup import EngineLookup
 from jetson_detect.core.fallback import ChainStatus, FallbackChain
 from jetson_detect.core.heads.proposal import head_as_yaml
 from jetson_detect.core.model import AUTO_HEAD, ModelSpec, load_model
@@ -27,40 +34,19 @@ from jetson_detect.core.selection import Selection
 from jetson_detect.nodes.backend_reporter import BackendReporter
 from jetson_detect.nodes.camera_channel import CameraChannel
 from jetson_detect.nodes.detector_config import DetectorConfig
-from jetson_detect.nodes.entry import StartError
-from jetson_detect.nodes.library_log import LibraryLog
+from jetson_detect.nodes.engine_pickup import EnginePickup
+from jetson_detect.nodes.managed_node import ManagedNode, reports_failure
 from jetson_detect.nodes.parameters import ParameterSet
 from jetson_detect.share import find_model
 
 _WORKER_STOP_S = 10.0
+_LOOKUP_S = 2.0
+"""How long the start waits for the search for engines while something else could run."""
+
+Choices = tuple[tuple[BackendChoice, ...], tuple[MissingChoice, ...]]
 
 
-Transition = Callable[["DetectorNode", State], TransitionCallbackReturn]
-
-
-def _reports_failure(transition: Transition) -> Transition:
-    """Log what stops a transition: rclpy turns an exception into a return code, in silence."""
-
-    @wraps(transition)
-    def reporting(node: DetectorNode, state: State) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except (
-            ValueError,
-            BackendError,
-        ) as error:  # ModelError, ParameterError: the user's to mend
-            text = str(error)
-        except Exception:
-            text = traceback.format_exc()
-        if node.context.ok():  # else the process was told to stop, and that is why it failed
-            node.get_logger().error(f"{transition.__name__}: {text}")
-        # On to on_error, which gives everything back and ends unconfigured.
-        return TransitionCallbackReturn.ERROR
-
-    return reporting
-
-
-class DetectorNode(LifecycleNode):
+class DetectorNode(ManagedNode):
     """Subscribes to cameras, runs the detector and publishes what it finds.
 
     =============== ====================================================================
@@ -91,7 +77,11 @@ class DetectorNode(LifecycleNode):
         self._model: ModelSpec | None = None
         self._chain: FallbackChain | None = None
         self._reporter: BackendReporter | None = None
-        self._library_log = LibraryLog(self)
+        self._engines: EnginePickup | None = None
+        self._choices: Choices = ((), ())
+        """What the chain was told to run."""
+        self._choices_lock = threading.Lock()
+        """Held while it is told; parameters and engines change on two threads."""
         self._channels: list[CameraChannel] = []
         self._frames: NewestFrames[CameraChannel, Image] | None = None
         self._worker: threading.Thread | None = None
@@ -106,31 +96,20 @@ class DetectorNode(LifecycleNode):
         """The parameters in force."""
         return self._parameter_set.value
 
-    def start(self) -> None:
-        """Configure and activate, if the parameter ``autostart`` says so.
-
-        Raises
-        ------
-        StartError
-            If either fails; the log tells why.
-
-        """
-        if not self.config.autostart:
-            self.get_logger().info("waiting to be configured (autostart is false)")
-            return
-        for trigger in (self.trigger_configure, self.trigger_activate):
-            if trigger() != TransitionCallbackReturn.SUCCESS:
-                raise StartError("the detector did not start; see the error above")
+    @property
+    def starts_by_itself(self) -> bool:
+        """As the parameter ``autostart`` says."""
+        return self.config.autostart
 
     # -- life cycle ---------------------------------------------------------------------------
 
-    @_reports_failure
+    @reports_failure
     def on_configure(self, state: State) -> TransitionCallbackReturn:
         """Load the model and make the publishers."""
         self._configure()
         return TransitionCallbackReturn.SUCCESS
 
-    @_reports_failure
+    @reports_failure
     def on_activate(self, state: State) -> TransitionCallbackReturn:
         """Subscribe to the images and start to answer them."""
         # Publishers first: until they are active they drop what is published.
@@ -153,36 +132,6 @@ class DetectorNode(LifecycleNode):
             )
         return result
 
-    def on_deactivate(self, state: State) -> TransitionCallbackReturn:
-        """Unsubscribe and stop to answer."""
-        self._stop()
-        result: TransitionCallbackReturn = super().on_deactivate(state)
-        return result
-
-    def on_cleanup(self, state: State) -> TransitionCallbackReturn:
-        """Give the model and the publishers back."""
-        self._release()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: State) -> TransitionCallbackReturn:
-        """Give everything back."""
-        self._stop()
-        self._release()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_error(self, state: State) -> TransitionCallbackReturn:
-        """Give everything back, so that the node can be configured again."""
-        self._stop()
-        self._release()
-        return TransitionCallbackReturn.SUCCESS
-
-    def destroy_node(self) -> None:
-        """Give everything back and end the node."""
-        self._stop()
-        self._release()
-        self._library_log.close()
-        super().destroy_node()
-
     # -- configuration ------------------------------------------------------------------------
 
     def _configure(self) -> None:
@@ -194,14 +143,18 @@ class DetectorNode(LifecycleNode):
         self._reporter = BackendReporter(
             self, model.name, self._chain_status, config.diagnostics_period_s
         )
+        self._engines = self._look_for_engines(config, model)
+        self._choices = self._find_choices(config, model)
         self._chain = FallbackChain(
-            *find_choices(model, config.wanted_backends, config.wanted_precision),
+            *self._choices,
             partial(_make_detector, model, config.backend_options()),
             config.fallback.policy(),
             self._reporter.report,
         )
         self._chain.start()
         self._model = model
+        # What was found since the choices were spelt out.
+        self._update_choices()
         self._log_start(model, self._chain.status, time.monotonic() - start)
         self._log_proposed_head(model)
         qos = config.image_qos.profile()
@@ -214,6 +167,29 @@ class DetectorNode(LifecycleNode):
             iou_threshold=selection.iou_threshold,
             max_detections=selection.max_detections,
         )
+
+    def _look_for_engines(self, config: DetectorConfig, model: ModelSpec) -> EnginePickup | None:
+        """Find the engines that were built for the model; None if the user wants none."""
+        try:
+            cache = config.open_engine_cache()
+        except CacheError as error:
+            self.get_logger().warning(f"{error}; until then no engine is taken from there")
+            return None
+        if cache is None:
+            return None
+        pickup = EnginePickup(
+            self,
+            model,
+            EngineLookup(cache, config.tensorrt.device, config.tensorrt.runtime),
+            config.engines_topic,
+            lambda: self.config.wants_tensorrt,
+            self._on_engines,
+        )
+        if config.wants_tensorrt and not pickup.look(_LOOKUP_S):
+            choices, _ = find_choices(model, config.wanted_backends, config.wanted_precision)
+            if not choices:  # without an engine it cannot start at all
+                pickup.look(config.fallback.load_timeout_s)
+        return pickup
 
     def _log_start(self, model: ModelSpec, status: ChainStatus, seconds: float) -> None:
         """Say once what runs, why, and what was refused."""
@@ -252,10 +228,13 @@ class DetectorNode(LifecycleNode):
             self._check_classes(config, self._model)
             self._check_backends(config, self._model)
 
-    @staticmethod
-    def _check_backends(config: DetectorConfig, model: ModelSpec) -> None:
+    def _check_backends(self, config: DetectorConfig, model: ModelSpec) -> None:
         """Refuse a change that leaves nothing to run."""
-        choices, missing = find_choices(model, config.wanted_backends, config.wanted_precision)
+        choices, missing = self._find_choices(config, model)
+        engines = self._engines
+        if not choices and engines and config.wants_tensorrt and not engines.has_looked:
+            engines.look(_LOOKUP_S)
+            choices, missing = self._find_choices(config, model)
         if not choices:
             raise ValueError("; ".join(each.reason for each in missing))
 
@@ -276,17 +255,52 @@ class DetectorNode(LifecycleNode):
             self._chain.policy = new.fallback.policy()
             before_choices = (old.wanted_backends, old.wanted_precision)
             if before_choices != (new.wanted_backends, new.wanted_precision):
-                self._chain.set_choices(
-                    *find_choices(self._model, new.wanted_backends, new.wanted_precision)
-                )
+                self._update_choices()
+            engines = self._engines
+            if engines is not None and new.wants_tensorrt and not engines.has_looked:
+                engines.look()
         before = self._selection.score_threshold
         self._selection = _selection(new, self._model)
         if self._selection.score_threshold != before:
             for channel in self._channels:
                 channel.publish_labels(self._selection.score_threshold)
 
+    # -- engines ------------------------------------------------------------------------------
+
+    def _find_choices(self, config: DetectorConfig, model: ModelSpec) -> Choices:
+        """Spell out what may run, with the engines that are known of."""
+        engines = self._engines.files if self._engines is not None else NO_ENGINES
+        return find_choices(model, config.wanted_backends, config.wanted_precision, engines)
+
+    def _update_choices(self) -> None:
+        """Tell the chain what may run now, if that is something else."""
+        with self._choices_lock:
+            chain, model = self._chain, self._model
+            if chain is None or model is None:
+                return
+            choices = self._find_choices(self.config, model)
+            if choices != self._choices:
+                self._choices = choices
+                chain.set_choices(*choices)
+
+    def _on_engines(self, before: EngineFiles, after: EngineFiles) -> None:
+        """Take over what was promoted; on the thread that looks."""
+        model = self._model
+        if model is None or not self.context.ok():
+            return  # not started yet: it begins with them
+        choices, _ = self._find_choices(self.config, model)
+        for file in after.files:
+            if file not in before.files:
+                then = "; taking it over" if choices[:1] and choices[0].file == file else ""
+                self.get_logger().info(
+                    f"engine {file.precision.value} of model '{model.name}' was promoted{then}"
+                )
+        self._update_choices()
+
     def _release(self) -> None:
         """Take back what configuring made."""
+        if self._engines is not None:
+            self._engines.close()
         for channel in self._channels:
             channel.destroy()
         self._channels = []
@@ -294,7 +308,7 @@ class DetectorNode(LifecycleNode):
             self._chain.close()
         if self._reporter is not None:
             self._reporter.destroy()
-        self._chain = self._reporter = self._model = None
+        self._chain = self._reporter = self._model = self._engines = None
 
     # -- frames -------------------------------------------------------------------------------
 
@@ -303,7 +317,8 @@ class DetectorNode(LifecycleNode):
     ) -> None:
         config, chain = self.config, self._chain
         if config.enabled and chain is not None:
-            keep = 1 if chain.is_settled else config.image_qos.depth
+            settled = chain.is_settled and (self._engines is None or self._engines.is_settled)
+            keep = 1 if settled else config.image_qos.depth
             channel.counts.replaced += frames.put(channel, message, keep)
 
     def _work(self, frames: NewestFrames[CameraChannel, Image]) -> None:

@@ -43,6 +43,9 @@ class QoSConfig:
         )
 
 
+ENGINES_TOPIC = "/jetson_detect/engines"
+"""Where builders tell which engines there are."""
+
 LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,

@@ -9,6 +9,7 @@ import ast
 import importlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,9 +27,11 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
 from vision_msgs.msg import Detection2DArray
 
+from jetson_detect.nodes.builder_config import BuilderConfig
 from jetson_detect.nodes.detector_config import DetectorConfig
 from jetson_detect.nodes.parameters import specifications
 from jetson_detect.nodes.scene_camera_node import SceneCameraConfig
+from jetson_detect.share import find_model
 from jetson_detect.transport import shared_memory_environment
 
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
@@ -43,12 +46,20 @@ def literal_keys(dictionary: ast.expr) -> set[str]:
     return {ast.literal_eval(key) for key in dictionary.keys if key is not None}
 
 
-def keys_of(file: str, table: str) -> set[str]:
-    """Keys of a dictionary that a launch file defines at its top."""
+def value_of(file: str, name: str) -> ast.expr:
+    """What a launch file defines at its top."""
     for statement in ast.parse((FOLDER / file).read_text()).body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == table:
-            return literal_keys(statement.value)
-    raise AssertionError(f"{file} has no {table}")
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
+            return statement.value
+    raise AssertionError(f"{file} has no {name}")
+
+
+def keys_of(file: str, table: str) -> set[str]:
+    return literal_keys(value_of(file, table))
+
+
+def literal_of(file: str, name: str) -> Any:
+    return ast.literal_eval(value_of(file, name))
 
 
 def keyword_of(file: str, call: str, keyword: str) -> ast.expr:
@@ -73,6 +84,13 @@ def test_a_launch_file_is_valid_python_that_describes_a_launch(file):
 
 def test_detect_launch_sets_only_parameters_that_the_detector_has():
     assert keys_of("detect.launch.py", "_PARAMETERS") <= parameters_of(DetectorConfig)
+
+
+def test_detect_launch_sets_only_parameters_that_the_builder_has():
+    shared = set(literal_of("detect.launch.py", "_SHARED_PARAMETERS"))
+    own = keys_of("detect.launch.py", "_BUILDER_PARAMETERS")
+    assert own | shared <= parameters_of(BuilderConfig)
+    assert shared <= keys_of("detect.launch.py", "_PARAMETERS")
 
 
 def test_demo_launch_sets_only_parameters_that_the_camera_has():
@@ -213,6 +231,7 @@ GIVEN: dict[str, str] = {
     "respawn": "true",
     "dds_profile": "false",
 }
+BUILDER_GIVEN = {"build": "true", "precisions": "int8, fp16"}
 ARRIVES: dict[str, Any] = {
     "image_topics": ["/front/image_raw", "/rear/image_raw"],
     "model": "2024",
@@ -243,8 +262,11 @@ def everything_given(shared_graph: Any, tmp_path_factory: pytest.TempPathFactory
 def test_these_tests_give_every_argument():
     arguments = keys_of("detect.launch.py", "_ARGUMENTS")
     parameters = keys_of("detect.launch.py", "_PARAMETERS")
-    assert GIVEN.keys() | {"params_file"} == arguments | parameters
+    own = keys_of("detect.launch.py", "_BUILDER_PARAMETERS")
+    files = {"params_file", "builder_params_file"}
+    assert GIVEN.keys() | BUILDER_GIVEN.keys() | files == arguments | parameters | own
     assert ARRIVES.keys() == parameters
+    assert BUILDER_GIVEN.keys() == own | {"build"}
 
 
 @pytest.mark.dds
@@ -314,6 +336,41 @@ def test_without_arguments_the_detector_runs_until_sigint(launch, graph, as_ctrl
 
 
 @pytest.mark.dds
+def test_the_builder_starts_beside_the_detector_and_builds_its_model(launch, tmp_path):
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text("/**: {ros__parameters: {models: [other], workspace_mb: 77}}")
+    model = tmp_path / "models" / "parking"
+    shutil.copytree(find_model("demo"), model)
+    running = launch(
+        "detect.launch.py",
+        "namespace:=robot",
+        f"model:={model}",
+        "autostart:=false",
+        f"builder_params_file:={params_file}",
+        *(f"{name}:={value}" for name, value in BUILDER_GIVEN.items()),
+    )
+    builder = "/robot/engine_builder"
+    assert running.parameter(builder, "models") == ["parking"]
+    assert running.parameter(builder, "model_folders") == [str(model.parent)]
+    assert running.parameter(builder, "precisions") == ["int8", "fp16"]
+    assert running.parameter(builder, "workspace_mb") == 77
+    assert running.parameter(builder, "autostart") is False
+    assert running.parameter("/robot/detector", "model") == str(model)
+    for node in (builder, "/robot/detector"):
+        assert running.state(node) == State.PRIMARY_STATE_UNCONFIGURED
+    assert running.process.stop() == 0
+    for process in ("detector_node-1", "builder_node-2"):
+        assert f"[{process}]: process has finished cleanly" in running.process.output
+
+
+@pytest.mark.dds
+def test_without_being_asked_for_no_builder_starts(launch):
+    running = launch("detect.launch.py", "autostart:=false")
+    running.process.wait_for_output("waiting to be configured")
+    assert running.pids("builder_node") == []
+
+
+@pytest.mark.dds
 def test_a_profile_that_the_environment_names_stays(launch, graph, tmp_path):
     own = tmp_path / "own.xml"
     own.write_text('<dds xmlns="http://www.eprosima.com"></dds>')
@@ -358,6 +415,8 @@ def test_a_detector_that_cannot_start_is_reported_with_its_reason(launch):
         "dds_profile:=maybe",
         "image_topics:=/front/image_raw,,/rear/image_raw",
         "params_file:=/no/such/file.yaml",
+        "build:=perhaps",
+        "precisions:=fp16,,int8",
     ],
 )
 def test_an_argument_that_cannot_be_read_is_named_and_nothing_starts(launch, argument):
@@ -365,6 +424,13 @@ def test_an_argument_that_cannot_be_read_is_named_and_nothing_starts(launch, arg
     assert running.process.wait() == 1
     assert argument.partition(":=")[0] in running.process.output
     assert argument.partition(":=")[2] in running.process.output
+    assert not running.pids("detector_node")
+
+
+def test_a_parameter_file_of_the_builder_that_is_missing_is_named_and_nothing_starts(launch):
+    running = launch("detect.launch.py", "build:=true", "builder_params_file:=/no/such/file.yaml")
+    assert running.process.wait() == 1
+    assert "builder_params_file: there is no file '/no/such/file.yaml'" in running.process.output
     assert not running.pids("detector_node")
 
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
+from jetson_detect.nodes.builder_config import BuilderConfig
 from jetson_detect.nodes.detector_config import DetectorConfig
 from jetson_detect.nodes.parameters import specifications
 from jetson_detect.share import share_folder
@@ -19,14 +21,16 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def test_the_parameter_file_holds_every_parameter_with_its_default():
-    text = (share_folder() / "config" / "detector.yaml").read_text()
+@pytest.mark.parametrize(
+    ("file", "config"), [("detector.yaml", DetectorConfig), ("builder.yaml", BuilderConfig)]
+)
+def test_the_parameter_file_holds_every_parameter_with_its_default(file, config):
+    text = (share_folder() / "config" / file).read_text()
     in_file = flatten(yaml.safe_load(text)["/**"]["ros__parameters"])
-    declared = {
-        each.name: each.to_ros(each.default).value for each in specifications(DetectorConfig)
-    }
+    declared = {each.name: each.to_ros(each.default).value for each in specifications(config)}
     assert in_file == declared
 
 
-def test_every_parameter_is_described():
-    assert all(len(each.description) > 10 for each in specifications(DetectorConfig))
+@pytest.mark.parametrize("config", [DetectorConfig, BuilderConfig])
+def test_every_parameter_is_described(config):
+    assert all(len(each.description) > 10 for each in specifications(config))

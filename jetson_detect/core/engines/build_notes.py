@@ -14,6 +14,9 @@ _REQUEST = re.compile(r"tactic device request:\s*(\d+)\s*MB\s*available:\s*(\d+)
 _SHORTAGE = re.compile(r"do not have sufficient workspace memory", re.IGNORECASE)
 _ADDRESS_OR_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
+_HARMLESS = re.compile(r"generated with INT64 weights", re.IGNORECASE)
+"""Said of every file: shapes and indices are INT64 in ONNX, and INT32 does for them."""
+
 _MOST_WARNINGS = 50
 
 
@@ -84,7 +87,7 @@ class NoteTaker:
                 self._there = there if self._there is None else min(there, self._there)
             elif _SHORTAGE.search(text):
                 self._shortages += 1
-            elif level == logging.WARNING:
+            elif level == logging.WARNING and not _HARMLESS.search(text):
                 self._warn(text)
 
     def warn(self, text: str) -> None:

@@ -121,19 +121,24 @@ def quantize_int8(
     detached = PluginsDetached(tidy(model))
     with tempfile.TemporaryDirectory(prefix="jetson_detect_int8_") as folder:
         fused = _fuse(_with_channels(detached.model), Path(folder))
-        weights = {tensor.name for tensor in fused.graph.initializer}
-        names = [
-            node.name
+        channels = {tensor.name: tensor.dims[:1] for tensor in fused.graph.initializer}
+        made = {
+            node.name: channels[node.input[1]][0]
             for node in fused.graph.node
-            if node.op_type == _CONVOLUTION and node.input[1] in weights
-        ]
+            if node.op_type == _CONVOLUTION and node.input[1] in channels
+        }
+        names = list(made)
         unknown = sorted(set(options.excluded_nodes) - set(names))
         if unknown:
             raise OnnxGraphError(
                 f"no convolution to exclude is called '{unknown[0]}'; there are "
                 f"{', '.join(names) or 'none'}"
             )
-        chosen = [name for name in names if name not in options.excluded_nodes]
+        # TensorRT 8.5 and 8.6 take the one scale of a single channel for that of the whole tensor,
+        # and refuse the kernel ("misaligns with the input kernel shape").
+        single = [name for name, count in made.items() if count == 1]
+        excluded = {*options.excluded_nodes, *single}
+        chosen = [name for name in names if name not in excluded]
         if not chosen:
             raise OnnxGraphError(
                 f"graph '{model.graph.name}' has no convolution with constant weights to quantise; "
@@ -154,6 +159,8 @@ def quantize_int8(
         f"{len(chosen)} of {len(names)} convolutions are INT8, calibrated by "
         f"{options.calibration.value} on {count} batches; the rest stays as it was."
     ]
+    if single:
+        changes.append(f"They make one channel each, and stay: {', '.join(single)}.")
     if options.excluded_nodes:
         changes.append(f"Excluded as asked: {', '.join(options.excluded_nodes)}.")
     return QuantizedModel(finished, tuple(changes), len(chosen))
