@@ -109,6 +109,8 @@ class RosGraph:
             **os.environ,
             "ROS_DOMAIN_ID": str(domain),
             "ROS_LOG_DIR": str(folder / "log"),
+            # Not the user's: what is built there would change what is tested here.
+            "JETSON_DETECT_CACHE": str(folder / "cache"),
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -18,9 +19,10 @@ from jetson_detect.builder.forecast import Forecast
 from jetson_detect.builder.job import BuildJob
 from jetson_detect.builder.outcome import BuildOutcome, OutcomeKind
 from jetson_detect.builder.sources import choose_source
-from jetson_detect.builder.stage_errors import BuildCancelledError
+from jetson_detect.builder.stage_errors import BuildCancelledError, StageError
 from jetson_detect.builder.stage_limits import StageLimits
 from jetson_detect.builder.stage_process import Progress, run_stage
+from jetson_detect.builder.stage_remedies import BUILD_REMEDIES
 from jetson_detect.core.closing import Closing
 from jetson_detect.core.engines.build_notes import BuildNotes
 from jetson_detect.core.engines.build_options import OnnxForm, onnx_form
@@ -174,12 +176,16 @@ class _Build:
             # Another process may have built it while this one waited.
             if (found := self._found(identity)) is not None:
                 return found
-            conversion = self._convert()
-            reference = self._refer()
+            conversion = self._convert(identity.source)
+            reference = self._refer(identity.source)
             onnx = self._set_precision(conversion)
             plan = self._shared.folder / "engine.plan"
             self._build_plan(onnx, plan)
             proof = self._prove(plan, conversion.head, reference)
+            if content_sha256(self._source) != identity.source:
+                raise StageError(
+                    f"{self._source.path}: changed while an engine was built from it; build again"
+                )
             return self._store(identity, plan, conversion, proof)
 
     # -- stages -------------------------------------------------------------------------------
@@ -222,9 +228,10 @@ class _Build:
     def _needs_calibration(self) -> bool:
         return self._form in (OnnxForm.INT8_QDQ, OnnxForm.INT8_QDQ_FLOAT16)
 
-    def _convert(self) -> stages.Conversion:
+    def _convert(self, content: str) -> stages.Conversion:
+        """Return the source as ONNX; its content is in its hash, for files may change."""
         job, kept = self._job, self._shared.conversions
-        key = (self._source.path, repr(self._source), job.nms, repr(dict(job.shapes)))
+        key = (content, repr(self._model), repr(self._source), job.nms, repr(dict(job.shapes)))
         if key not in kept:
             task = stages.ConversionTask(
                 self._model,
@@ -236,12 +243,13 @@ class _Build:
             kept[key] = self._run("convert", stages.convert, task)
         return kept[key]
 
-    def _refer(self) -> Path:
+    def _refer(self, content: str) -> Path:
+        """Return the answers of the source with this hash."""
         job, kept = self._job, self._shared.references
-        key = (self._source.path, repr(self._source), job.proof)
+        key = (content, repr(self._model), repr(self._source), job.proof, job.runs)
         if key not in kept:
             path = self._shared.keep("reference.npz")
-            task = stages.ReferenceTask(self._model, self._source, job.proof, path)
+            task = stages.ReferenceTask(self._model, self._source, job.proof, path, job.runs)
             kept[key] = path, self._run("reference", stages.refer, task)
         path, warnings = kept[key]
         self._warnings += warnings
@@ -289,6 +297,7 @@ class _Build:
             reference,
             self._job.proof,
             self._job.limits or ProofLimits.for_precision(self._precision, options.tf32),
+            self._job.runs,
             self._job.device,
             options.dla_core,
             self._shared.folder,
@@ -315,6 +324,8 @@ class _Build:
         proof: Proof,
     ) -> BuildOutcome:
         self._tell("storing")
+        picture = Path(proof.worst_picture) if proof.worst_picture and not proof.passed else None
+        proof = replace(proof, worst_picture=picture.name if picture else None)
         seen = proof.comparison
         record = EngineRecord(
             tensors=self._source.tensors,
@@ -328,6 +339,9 @@ class _Build:
         )
         store = self._cache.promote if proof.passed else self._cache.set_aside
         entry = store(identity, plan, record)
+        if picture is not None:
+            with contextlib.suppress(OSError):  # of a full disk, say: the report is there
+                shutil.copy(picture, entry.folder)
         if proof.passed:
             for stage, seconds in self._seconds.items():
                 self._cache.record_seconds(self._model.name, self._precision.value, stage, seconds)
@@ -355,6 +369,7 @@ class _Build:
             task,
             self._shared.folder / f"{name}.log",
             limits=self._shared.limits,
+            remedies=BUILD_REMEDIES,
             on_progress=lambda phase, fraction: self._tell(phase, fraction, name),
             on_wait=lambda: self._tell_again(name),
             cancel=self._cancel,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
 from jetson_detect.core.model import Format, Precision
 
 
@@ -34,6 +35,13 @@ class ExportTarget(str, Enum):
             return Precision.INT8
         known = {each.value: each for each in Precision}
         return known.get(numbers, Precision.FP32)
+
+    @property
+    def sources(self) -> tuple[Format, ...]:
+        """What it can be written from, best first."""
+        if self is ExportTarget.ONNX:
+            return SOURCE_FORMATS
+        return tuple(each for each in SOURCE_FORMATS if each is not Format.ONNX)
 
     @property
     def is_calibrated(self) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jetson_detect.bags.reader import STORAGE_SUFFIXES
 from jetson_detect.core.sample_frames import FrameChoice, SampleFrame, take_frames, thin_out
 
 _logger = logging.getLogger("jetson_detect.builder")
@@ -51,4 +50,6 @@ class FrameSource:
 
 
 def _is_bag(path: Path) -> bool:
+    from jetson_detect.bags.reader import STORAGE_SUFFIXES
+
     return path.suffix in STORAGE_SUFFIXES or (path / "metadata.yaml").is_file()

@@ -9,6 +9,7 @@ from pathlib import Path
 from jetson_detect.builder.frame_source import FrameSource
 from jetson_detect.core.engines.build_options import BuildOptions
 from jetson_detect.core.engines.proof import ProofLimits
+from jetson_detect.core.engines.proof.frame_run import RunOptions
 from jetson_detect.core.model import Format
 from jetson_detect.core.onnx_graphs import Int8Options, NmsMode
 from jetson_detect.core.sample_frames import FrameChoice
@@ -38,6 +39,8 @@ class BuildJob:
     """On which the engine has to agree with its source."""
     limits: ProofLimits | None = None
     """How well it has to agree; None for what its precision allows."""
+    runs: RunOptions = RunOptions()
+    """How often engine and source are run for it; ``device`` and ``options`` say on what."""
     device: int = 0
     """The GPU's index."""
     timing_cache: bool = True

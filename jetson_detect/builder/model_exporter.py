@@ -22,7 +22,7 @@ from jetson_detect.builder.sources import choose_source
 from jetson_detect.builder.stage_limits import StageLimits
 from jetson_detect.builder.stage_process import Progress, run_stage
 from jetson_detect.core.closing import Closing
-from jetson_detect.core.engines.proof import Proof, ProofLimits
+from jetson_detect.core.engines.proof import Proof, ProofLimits, RunOptions
 from jetson_detect.core.exports import ExportReport
 from jetson_detect.core.model import MODEL_FILE, Format, ModelFile, ModelSpec, load_model
 
@@ -95,7 +95,7 @@ class ModelExporter(Closing):
 
         """
         model = load_model(job.model)
-        source = choose_source(model, job.source)
+        source = choose_source(model, job.source, job.target.sources)
         started = time.monotonic()
         path = job.output / job.target.file_name(model.name)
 
@@ -125,7 +125,9 @@ class ModelExporter(Closing):
         if key not in self._references:
             reference = self._folder / f"reference{len(self._references)}.npz"
             run(
-                "reference", stages.refer, stages.ReferenceTask(model, source, job.proof, reference)
+                "reference",
+                stages.refer,
+                stages.ReferenceTask(model, source, job.proof, reference, RunOptions()),
             )
             self._references[key] = reference
         file = ModelFile(

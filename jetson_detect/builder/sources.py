@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jetson_detect.core.backends import BACKENDS
 from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
 from jetson_detect.core.model import Format, ModelFile, ModelSpec, Precision
 
 
-def choose_source(model: ModelSpec, wanted: Format | None = None) -> ModelFile:
-    """Choose the file that an engine is built from.
+def choose_source(
+    model: ModelSpec, wanted: Format | None = None, formats: Sequence[Format] = SOURCE_FORMATS
+) -> ModelFile:
+    """Choose the file that an engine is built from, or another format written from.
 
     Parameters
     ----------
@@ -18,6 +20,8 @@ def choose_source(model: ModelSpec, wanted: Format | None = None) -> ModelFile:
         The model.
     wanted:
         Its format; None for the best one that is there.
+    formats:
+        Those that come into question, best first.
 
     Raises
     ------
@@ -25,7 +29,7 @@ def choose_source(model: ModelSpec, wanted: Format | None = None) -> ModelFile:
         If the model has none that exists.
 
     """
-    formats = SOURCE_FORMATS if wanted is None else (wanted,)
+    formats = formats if wanted is None else (wanted,)
     if wanted is not None and wanted not in SOURCE_FORMATS:
         known = ", ".join(each.value for each in SOURCE_FORMATS)
         raise ValueError(f"source {wanted.value}: engines are built from {known}")

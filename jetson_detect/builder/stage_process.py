@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from jetson_detect.builder.stage_errors import BuildCancelledError, StageError
 from jetson_detect.builder.stage_limits import StageLimits
+from jetson_detect.builder.stage_remedies import GENERAL_REMEDIES, StageRemedies
 from jetson_detect.core.process_memory import resident_mb
 
 R = TypeVar("R")
@@ -57,6 +58,7 @@ def run_stage(
     log: Path,
     *,
     limits: StageLimits,
+    remedies: StageRemedies = GENERAL_REMEDIES,
     on_progress: Progress = lambda phase, fraction: None,
     on_wait: Callable[[], None] = lambda: None,
     cancel: threading.Event | None = None,
@@ -78,6 +80,8 @@ def run_stage(
         File for its output; overwritten.
     limits:
         What it may take.
+    remedies:
+        What an error advises if it takes more.
     on_progress:
         Called on this thread with what it reports.
     on_wait:
@@ -108,7 +112,8 @@ def run_stage(
         try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died at once
                 ours.send((stage.__module__, stage.__qualname__, task, limits.niceness))
-            return _Watch(name, process, ours, log, limits, on_progress, on_wait, cancel).result()
+            watch = _Watch(name, process, ours, log, limits, remedies, on_progress, on_wait, cancel)
+            return watch.result()
         finally:
             if process.poll() is None:
                 process.kill()
@@ -125,12 +130,13 @@ class _Watch:
         connection: Connection[Any, Any],
         log: Path,
         limits: StageLimits,
+        remedies: StageRemedies,
         on_progress: Progress,
         on_wait: Callable[[], None],
         cancel: threading.Event | None,
     ) -> None:
         self._name, self._process, self._connection = name, process, connection
-        self._log, self._limits = log, limits
+        self._log, self._limits, self._remedies = log, limits, remedies
         self._on_progress, self._on_wait, self._cancel = on_progress, on_wait, cancel
         self._started = time.monotonic()
         self._peak_mb = 0.0
@@ -158,15 +164,14 @@ class _Watch:
         if seconds > self._limits.deadline_s:
             raise StageError(
                 f"{self._name}: ended after {seconds:.1f} s, its deadline is "
-                f"{self._limits.deadline_s:g} s: allow more (deadline_s), or ask for less "
-                f"(a lower optimization_level, one precision){self._tail()}"
+                f"{self._limits.deadline_s:g} s: {self._remedies.deadline}{self._tail()}"
             )
         self._peak_mb = max(self._peak_mb, resident_mb(self._process.pid))
         if 0 < self._limits.memory_mb < self._peak_mb:
             raise StageError(
                 f"{self._name}: ended because it took {self._peak_mb:.0f} MB of memory, its limit "
-                f"is {self._limits.memory_mb} MB: allow more (memory_mb), give it less workspace "
-                f"(workspace_mb), or close other programs{self._tail()}"
+                f"is {self._limits.memory_mb} MB: allow more (memory_mb), "
+                f"{self._remedies.memory}{self._tail()}"
             )
 
     def _died(self) -> StageError:
@@ -178,8 +183,7 @@ class _Watch:
         if status == -signal.SIGKILL:
             how = (
                 f"was killed (SIGKILL) when it took {self._peak_mb:.0f} MB; if nobody else did it "
-                "the kernel ran out of memory (see dmesg): close other programs, add swap, or give "
-                "it less workspace (workspace_mb)"
+                f"the kernel ran out of memory (see dmesg): {self._remedies.memory}"
             )
         elif status < 0:
             how = f"crashed ({signal.Signals(-status).name}); the library that it ran is at fault"

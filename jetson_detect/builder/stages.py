@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from jetson_detect.builder.frame_source import FrameSource
-from jetson_detect.builder.sources import witnesses
-from jetson_detect.builder.stage_process import Progress
-from jetson_detect.core.backends import (
-    BackendOptions,
-    BackendUnavailableError,
-    TensorInfo,
-    TensorrtOptions,
-)
-from jetson_detect.core.engines.build_notes import BuildNotes
-from jetson_detect.core.engines.build_options import BuildOptions, OnnxForm
-from jetson_detect.core.engines.layer_precision import inspect_layers, precision_problem
-from jetson_detect.core.engines.machine import MachineIdentity, read_machine
-from jetson_detect.core.engines.proof import (
-    Proof,
-    ProofLimits,
-    Reference,
-    RunOptions,
-    prove,
-    run_reference,
-)
-from jetson_detect.core.model import HeadSpec, ModelFile, ModelSpec
-from jetson_detect.core.onnx_graphs import Int8Options, NmsMode
-
-_logger = logging.getLogger("jetson_detect.builder")
+# Each stage imports what it needs: the one in which TensorRT builds has no use for OpenCV, say.
+if TYPE_CHECKING:
+    from jetson_detect.builder.frame_source import FrameSource
+    from jetson_detect.builder.stage_process import Progress
+    from jetson_detect.core.backends import TensorInfo
+    from jetson_detect.core.engines.build_notes import BuildNotes
+    from jetson_detect.core.engines.build_options import BuildOptions, OnnxForm
+    from jetson_detect.core.engines.machine import MachineIdentity
+    from jetson_detect.core.engines.proof import Proof, ProofLimits, RunOptions
+    from jetson_detect.core.model import HeadSpec, ModelFile, ModelSpec
+    from jetson_detect.core.onnx_graphs import Int8Options, NmsMode
 
 
 def identify(device: int, progress: Progress) -> MachineIdentity:
     """Ask which machine this is; TensorRT is imported here and not in the builder's own process."""
+    from jetson_detect.core.engines.machine import read_machine
+
     progress("asking TensorRT and the GPU", None)
     return read_machine(device)
 
@@ -73,6 +58,7 @@ def convert(task: ConversionTask, progress: Progress) -> Conversion:
     from jetson_detect.core.onnx_graphs import (
         NmsOptions,
         float_inputs,
+        restore_upsampling,
         tidy,
         treat_nms,
     )
@@ -85,6 +71,9 @@ def convert(task: ConversionTask, progress: Progress) -> Conversion:
     treated = treat_nms(network, task.nms, NmsOptions.for_model(task.model))
     changes += treated.changes
     network = treated.model
+    restored = restore_upsampling(network)
+    network = restored.model
+    changes += restored.changes
     if _misuses_bytes(network):
         floats = float_inputs(network)
         network = floats.model
@@ -124,6 +113,7 @@ def set_precision(task: PrecisionTask, progress: Progress) -> tuple[str, ...]:
     """Write float16 or quantisation into an ONNX file; returns what was changed, in sentences."""
     import onnx
 
+    from jetson_detect.core.engines.build_options import OnnxForm
     from jetson_detect.core.onnx_graphs import bake_float16, quantize_int8
     from jetson_detect.core.sample_frames import CalibrationBatches
 
@@ -147,7 +137,10 @@ def set_precision(task: PrecisionTask, progress: Progress) -> tuple[str, ...]:
 
 def _input(network: Any, model: ModelSpec, file: ModelFile) -> TensorInfo:
     """Describe the input that takes the picture; ONNX Runtime need not know the operators."""
+    import numpy as np
     import onnx
+
+    from jetson_detect.core.backends import TensorInfo
 
     weights = {tensor.name for tensor in network.graph.initializer}
     inputs = {value.name: value for value in network.graph.input if value.name not in weights}
@@ -168,6 +161,7 @@ class ReferenceTask:
     source: ModelFile
     frames: FrameSource
     output: Path
+    runs: RunOptions
 
 
 def refer(task: ReferenceTask, progress: Progress) -> tuple[str, ...]:
@@ -175,13 +169,17 @@ def refer(task: ReferenceTask, progress: Progress) -> tuple[str, ...]:
 
     Where its backend is missing, another file of the model vouches for it.
     """
+    from jetson_detect.builder.sources import witnesses
+    from jetson_detect.core.backends import BackendUnavailableError
+    from jetson_detect.core.engines.proof import run_reference
+
     progress("reading the frames of the proof", None)
     frames = task.frames.frames(task.model.labels)
     refusals = []
     for backend, file in witnesses(task.model, task.source):
         progress(f"running {file.path.name} on {len(frames)} frames", None)
         try:
-            reference = run_reference(task.model, file, frames, RunOptions())
+            reference = run_reference(task.model, file, frames, task.runs)
         except BackendUnavailableError as error:
             refusals.append(f"{backend}: {error}")
             continue
@@ -225,6 +223,7 @@ class ProofTask:
     reference: Path
     frames: FrameSource
     limits: ProofLimits
+    runs: RunOptions
     device: int
     dla_core: int
     pictures: Path
@@ -232,6 +231,10 @@ class ProofTask:
 
 def prove_plan(task: ProofTask, progress: Progress) -> Proof:
     """Run a plan on the frames of the proof and compare."""
+    from jetson_detect.core.backends import BackendOptions, TensorrtOptions
+    from jetson_detect.core.engines.layer_precision import inspect_layers, precision_problem
+    from jetson_detect.core.engines.proof import Reference, prove
+
     progress("inspecting the plan's layers", None)
     backend = BackendOptions(tensorrt=TensorrtOptions(device=task.device, dla_core=task.dla_core))
     layers = inspect_layers(task.engine.path)
@@ -247,6 +250,6 @@ def prove_plan(task: ProofTask, progress: Progress) -> Proof:
         task.limits,
         layers,
         layers_problem=problem,
-        options=RunOptions(backend=backend),
+        options=replace(task.runs, backend=backend),
         pictures=task.pictures,
     )

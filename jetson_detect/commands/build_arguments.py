@@ -19,7 +19,7 @@ from jetson_detect.core.engines.cache import (
 )
 from jetson_detect.core.engines.proof import ProofLimits
 from jetson_detect.core.model import Precision
-from jetson_detect.core.onnx_graphs import NmsMode
+from jetson_detect.core.onnx_graphs import Calibration, Int8Options, NmsMode
 from jetson_detect.core.sample_frames import FrameChoice
 
 _LIMITS = {
@@ -97,6 +97,16 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         choices=[mode.value for mode in NmsMode],
         default=NmsMode.AUTO.value,
         help="what becomes of suppression inside the network (default: %(default)s)",
+    )
+    defaults = Int8Options()
+    group.add_argument(
+        "--int8-calibration",
+        choices=[each.value for each in Calibration],
+        default=defaults.calibration.value,
+        help="how ranges follow from the values seen (default: %(default)s)",
+    )
+    group.add_argument(
+        "--int8-exclude", default="", metavar="NODE,…", help="convolutions that stay as they are"
     )
     group.add_argument(
         "--shape",
@@ -194,6 +204,10 @@ def job_of(options: argparse.Namespace, model: Path, precision: Precision) -> Bu
         model=model,
         options=_plan_options(options, precision),
         nms=NmsMode(options.nms),
+        int8=Int8Options(
+            Calibration(options.int8_calibration),
+            excluded_nodes=tuple(filter(None, options.int8_exclude.split(","))),
+        ),
         shapes={
             **dict(options.shape),
             **{name: _open_shape(shapes) for name, shapes in options.profile},

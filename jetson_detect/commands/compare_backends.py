@@ -158,6 +158,7 @@ def _find_engines(
     from jetson_detect.builder.stage_errors import StageError
     from jetson_detect.builder.stage_limits import StageLimits
     from jetson_detect.builder.stage_process import run_stage
+    from jetson_detect.builder.stage_remedies import StageRemedies
     from jetson_detect.commands.comparison_stages import EngineSearch, find_engines
     from jetson_detect.core.backends.choice import NO_ENGINES, has_gpu
     from jetson_detect.core.engines.engine_files import EngineFiles
@@ -169,7 +170,12 @@ def _find_engines(
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return run_stage(
-                "the cache of engines", find_engines, search, Path(scratch) / "log", limits=limits
+                "the cache of engines",
+                find_engines,
+                search,
+                Path(scratch) / "log",
+                limits=limits,
+                remedies=StageRemedies(deadline="go without it (--no-engines)"),
             ).value
         except StageError as error:
             return EngineFiles(refusals=(str(error),))
@@ -200,6 +206,7 @@ def _measure(
     """
     from jetson_detect.builder.stage_limits import StageLimits
     from jetson_detect.builder.stage_process import run_stage
+    from jetson_detect.builder.stage_remedies import StageRemedies
     from jetson_detect.commands.comparison_stages import measure
     from jetson_detect.core.backend_measurement import MeasurementTask
     from jetson_detect.core.backends import BackendOptions
@@ -219,9 +226,10 @@ def _measure(
         started_at=time.time(),
     )
     limits = StageLimits(deadline_s=_TIMEOUT_S, niceness=0)
+    remedies = StageRemedies(deadline="ask for less (--pictures, --runs)")
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "log"
-        return run_stage(name, measure, task, log, limits=limits).value
+        return run_stage(name, measure, task, log, limits=limits, remedies=remedies).value
 
 
 if __name__ == "__main__":

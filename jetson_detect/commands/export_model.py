@@ -130,22 +130,24 @@ def _jobs(options: argparse.Namespace) -> list[ExportJob]:
     names = list(filter(None, options.to.split(",")))
     if unknown := [name for name in names if name not in known] or not names:
         raise ValueError(f"--to {options.to}: {unknown} is not known: use {', '.join(known)}")
+    sources: list[Format | None] = [None]
     if options.source == _ALL:
         there = {file.format for file in model.files if file.path.exists()}
         sources = [each for each in SOURCE_FORMATS if each in there]
-    else:
-        sources = [choose_source(model, Format(options.source) if options.source else None).format]
+    elif options.source:
+        sources = [choose_source(model, Format(options.source)).format]
     return [
         ExportJob(
             folder,
             known[name],
-            options.output / source.value if options.source == _ALL else options.output,
+            options.output / source.value if source and len(sources) > 1 else options.output,
             source,
             frame_source(options, "calibration"),
             frame_source(options, "proof"),
         )
         for source in sources
         for name in names
+        if source is None or source in known[name].sources
     ]
 
 

@@ -11,7 +11,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import yaml
 
 from jetson_detect.core.geometry import Alignment, ResizeMode
@@ -202,6 +201,8 @@ def load_model(folder: str | Path) -> ModelSpec:
 
 @cache
 def _validator() -> Any:
+    import jsonschema  # not needed by a process that is handed a model which another has read
+
     schema_text = (
         resources.files("jetson_detect.core") / "schema" / "model.schema.json"
     ).read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jetson_detect.builder.engine_targets import EngineTarget, find_folder
 from jetson_detect.builder.frame_source import FrameSource
 from jetson_detect.builder.job import BuildJob
 from jetson_detect.builder.stage_limits import StageLimits
@@ -19,7 +20,6 @@ from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
 from jetson_detect.core.engines.proof import ProofLimits
 from jetson_detect.core.model import Format, Precision
 from jetson_detect.core.onnx_graphs import NmsMode
-from jetson_detect.nodes.engine_targets import EngineTarget, find_folder
 from jetson_detect.nodes.parameters import parameter
 from jetson_detect.nodes.qos import ENGINES_TOPIC
 

@@ -15,13 +15,13 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import State, TransitionCallbackReturn
 
 from jetson_detect.builder.engine_builder import EngineBuilder
+from jetson_detect.builder.engine_queue import EngineQueue, EngineRequest, QueueStatus
+from jetson_detect.builder.engine_targets import fingerprint
 from jetson_detect.core.engines.cache import CacheError, EngineCache
 from jetson_detect.nodes.builder_config import BuilderConfig, check_models
 from jetson_detect.nodes.engine_announcer import EngineAnnouncer
-from jetson_detect.nodes.engine_queue import EngineQueue, EngineRequest, QueueStatus
 from jetson_detect.nodes.engine_reporter import EngineReporter
 from jetson_detect.nodes.engine_services import Answer, EngineServices
-from jetson_detect.nodes.engine_targets import fingerprint
 from jetson_detect.nodes.managed_node import ManagedNode, reports_failure
 from jetson_detect.nodes.parameters import ParameterSet
 

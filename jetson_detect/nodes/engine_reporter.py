@@ -9,9 +9,9 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 
 from jetson_detect.builder.build_progress import BuildProgress
+from jetson_detect.builder.engine_queue import EngineResult, QueueStatus, ResultKind
+from jetson_detect.builder.engine_targets import EngineTarget
 from jetson_detect.nodes.diagnostic_topics import DiagnosticTopics
-from jetson_detect.nodes.engine_queue import EngineResult, QueueStatus, ResultKind
-from jetson_detect.nodes.engine_targets import EngineTarget
 
 _LOG_PERIOD_S = 10.0
 _PUBLISH_PERIOD_S = 0.5

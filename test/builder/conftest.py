@@ -19,5 +19,7 @@ pytest_plugins = ["gpu_fixture"]
 def machine(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The simulated GPU, for this process and for its children."""
     monkeypatch.setenv("PYTHONPATH", str(FAKES), prepend=os.pathsep)
+    # Its children are many and short: none of them waits for threads that it does not use.
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     gpu.use("8.6.0")
     return gpu

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jetson_detect.builder.engine_targets import EngineTarget
 from jetson_detect.builder.job import BuildJob
 from jetson_detect.builder.stage_limits import StageLimits
 from jetson_detect.core.engines.cache import DEFAULT_SIZE_LIMIT_MB
@@ -16,7 +17,6 @@ from jetson_detect.nodes.builder_config import (
     ProofConfig,
     check_models,
 )
-from jetson_detect.nodes.engine_targets import EngineTarget
 from jetson_detect.nodes.parameters import specifications
 from jetson_detect.share import find_model
 

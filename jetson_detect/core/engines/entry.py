@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 
+from jetson_detect.core.closing import Closing
 from jetson_detect.core.engines.cache_folder import CacheError, require_trusted
 from jetson_detect.core.engines.content_hash import ContentError, file_sha256
 from jetson_detect.core.engines.file_lock import is_still
@@ -146,7 +146,7 @@ class Entry:
         }
 
 
-class EntryHold:
+class EntryHold(Closing):
     """Keeps an engine in the cache while a process uses it; the kernel ends it with the process."""
 
     def __init__(self, entry: Entry) -> None:
@@ -171,17 +171,6 @@ class EntryHold:
         handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
-
-    def __enter__(self) -> EntryHold:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def read_entry(folder: Path) -> Entry:

@@ -11,6 +11,7 @@ from jetson_detect.core.onnx_graphs.int8 import (
 )
 from jetson_detect.core.onnx_graphs.nms import NmsMode, NmsOptions, NmsResult, treat_nms
 from jetson_detect.core.onnx_graphs.tidying import tidy
+from jetson_detect.core.onnx_graphs.upsampling import RestoredUpsampling, restore_upsampling
 
 __all__ = [
     "Calibration",
@@ -22,9 +23,11 @@ __all__ = [
     "NmsResult",
     "OnnxGraphError",
     "QuantizedModel",
+    "RestoredUpsampling",
     "bake_float16",
     "float_inputs",
     "quantize_int8",
+    "restore_upsampling",
     "tidy",
     "treat_nms",
 ]

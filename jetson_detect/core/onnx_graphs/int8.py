@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import onnx
 
 _CONVOLUTION = "Conv"
+_SUM = "Add"
+_ACTIVATIONS = ("Clip", "Relu", "LeakyRelu", "HardSwish")
+_INT8_LARGEST = 127.0
 _OLDEST_OPSET = 13
 """The first whose ``QuantizeLinear`` knows channels."""
 _BATCHES_AT_ONCE = 8
@@ -253,6 +256,7 @@ def _quantize(
             _EXTRA_OPTIONS,
         )
         quantizer.quantize_model()
+        _quantize_summands(quantizer.model.model, ranges)
     except OnnxGraphError:
         raise
     except Exception as error:
@@ -263,8 +267,68 @@ def _quantize(
     return quantizer.model.model, reader.count
 
 
+def _quantize_summands(model: onnx.ModelProto, ranges: Any) -> None:
+    """Quantise what is added to a convolution's result before the sum is quantised.
+
+    TensorRT makes one INT8 kernel of the convolution, the sum and the activation, and wants all
+    that it reads in INT8.  8.5.3 and 8.6.0 on an H200 seem to lose a real summand: a network whose
+    pyramid adds an upsampled map found nothing, its outputs were those that it has without the
+    upsampled maps, and were right as soon as the sums were outputs of the engine too, and so not
+    fused.  A shortcut needs nothing: it reads what is quantised already.
+    """
+    onnx = import_onnx()
+    graph = model.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    order = {name: index for index, node in enumerate(graph.node) for name in node.output}
+    weights = {tensor.name for tensor in graph.initializer}
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in [node for node in graph.node if node.op_type == _SUM]:
+        kinds = [makers[name].op_type if name in makers else "" for name in node.input]
+        if _CONVOLUTION not in kinds or not _is_quantised_next(node, readers):
+            continue
+        # Of two convolutions the later one takes the sum in.
+        fused = max(
+            (name for name, kind in zip(node.input, kinds) if kind == _CONVOLUTION),
+            key=lambda name: order[name],
+        )
+        summand = next((name for name in node.input if name != fused), fused)
+        if summand in weights or kinds[list(node.input).index(summand)] == "DequantizeLinear":
+            continue
+        largest = max(abs(float(np.max(bound))) for bound in ranges[summand].range_value)
+        if largest <= 0.0:
+            continue
+        base = f"{summand}_to_{node.name}"
+        scale = np.float32(largest / _INT8_LARGEST)
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(scale), f"{base}_scale"))
+        zero = np.array(0, np.int8)
+        graph.initializer.append(onnx.numpy_helper.from_array(zero, f"{base}_zero_point"))
+        steps = (f"{base}_scale", f"{base}_zero_point")
+        position = next(index for index, each in enumerate(graph.node) if each is node)
+        for kind, source, target in (
+            ("QuantizeLinear", summand, f"{base}_quantized"),
+            ("DequantizeLinear", f"{base}_quantized", f"{base}_dequantized"),
+        ):
+            made = onnx.helper.make_node(kind, [source, *steps], [target], f"{base}_{kind}")
+            graph.node.insert(position, made)
+            position += 1
+        for index, name in enumerate(node.input):
+            if name == summand:
+                node.input[index] = f"{base}_dequantized"
+
+
+def _is_quantised_next(node: Any, readers: dict[str, list[Any]]) -> bool:
+    """Whether a sum, or what an activation makes of it, is quantised."""
+    following = readers.get(node.output[0], [])
+    if len(following) == 1 and following[0].op_type in _ACTIVATIONS:
+        following = readers.get(following[0].output[0], [])
+    return any(each.op_type == "QuantizeLinear" for each in following)
+
+
 def _calibrate(model: onnx.ModelProto, reader: _Reader, options: Int8Options, folder: Path) -> Any:
-    """Return the range of each tensor that a convolution reads or makes."""
+    """Return the range of each tensor that a convolution or a sum reads or makes."""
     onnx = import_onnx()
     quantization = import_onnxruntime("onnxruntime.quantization")
     methods: dict[Calibration, tuple[Any, dict[str, Any]]] = {
@@ -283,7 +347,7 @@ def _calibrate(model: onnx.ModelProto, reader: _Reader, options: Int8Options, fo
     onnx.save(model, str(path))
     calibrator = quantization.create_calibrator(
         str(path),
-        [_CONVOLUTION],
+        [_CONVOLUTION, _SUM],
         augmented_model_path=str(folder / "augmented.onnx"),
         calibrate_method=method,
         extra_options={"symmetric": True, **extra},

@@ -40,9 +40,8 @@ def frames() -> list[Tensors]:
     model = load_model(find_model("demo"))
     with open_file("onnxruntime", model.files_for([Format.ONNX])[0]) as backend:
         preprocess = Preprocessor(model.input, backend.description.inputs[0])
-    pictures = (
-        SceneSequence(seed=seed, width=320, height=240).frame(30).image for seed in range(12)
-    )
+    scenes = SceneSequence(seed=0, width=320, height=240)
+    pictures = (scenes.frame(index).image for index in range(0, 360, 30))
     return [{"image": np.array(preprocess(Pixels.from_array(each))[0])} for each in pictures]
 
 

@@ -49,7 +49,7 @@ def dimensions(values) -> dict[str, list[int | str]]:
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("name", ["variable_saved_model", "keras", "frozen_graph"])
+@pytest.mark.parametrize("name", ["variable_saved_model", "keras"])
 def test_the_demo_model_answers_in_onnx_as_in_tensorflow(demo, export, infer, frames, name):
     answered = demo(name)
     report, file = export(answered.source)

@@ -175,6 +175,67 @@ def test_excluded_convolutions_stay(build):
         quantize_int8(residual(build), batches(), Int8Options(excluded_nodes=("c1", "c2")))
 
 
+def pyramid(build, activation=("Relu", ["sum"], ["r"])):
+    """A coarse map, upsampled, and a lateral one: their sum goes into a further convolution."""
+    return build(
+        [
+            ("Conv", ["x", "down"], ["coarse"], {**PADDED, "strides": [2, 2]}),
+            ("Resize", ["coarse", "", "scales"], ["fine"], {"mode": "nearest"}),
+            ("Conv", ["x", "lateral"], ["side"], PADDED),
+            ("Add", ["fine", "side"], ["sum"]),
+            activation,
+            ("Conv", ["r", "last"], ["y"], PADDED),
+        ],
+        X,
+        [("y", "float32", [1, 4, 8, 8])],
+        {
+            "down": weights(4, 2),
+            "scales": np.float32([1, 1, 2, 2]),
+            "lateral": weights(4, 2, 1),
+            "last": weights(4, 4, 2),
+        },
+    )
+
+
+def test_what_is_added_to_a_convolution_is_quantised_where_the_sum_is(build, run_onnx):
+    model = pyramid(build)
+    result = quantize_int8(model, batches())
+    makers = {output: node for node in result.model.graph.node for output in node.output}
+    (total,) = (node for node in result.model.graph.node if node.op_type == "Add")
+    assert [makers[name].op_type for name in total.input] == [DQ, "Conv"]
+    chain = makers[makers[total.input[0]].input[0]]
+    assert (chain.op_type, makers[chain.input[0]].op_type) == (Q, "Resize")
+    feed = next(batches(1))
+    (exact,), (rough,) = run_onnx(model, feed), run_onnx(result.model, feed)
+    assert np.abs(exact - rough).max() < 0.05 * np.abs(exact).max()
+
+
+def test_of_two_convolutions_that_are_added_the_earlier_one_is_quantised(build):
+    both = build(
+        [
+            ("Conv", ["x", "a"], ["first"], PADDED),
+            ("Conv", ["x", "b"], ["second"], PADDED),
+            ("Add", ["second", "first"], ["sum"]),
+            ("Relu", ["sum"], ["r"]),
+            ("Conv", ["r", "c"], ["y"], PADDED),
+        ],
+        X,
+        [("y", "float32", [1, 4, 8, 8])],
+        {"a": weights(4, 2), "b": weights(4, 2, 1), "c": weights(4, 4, 2)},
+    )
+    graph = quantize_int8(both, batches()).model.graph
+    makers = {output: node for node in graph.node for output in node.output}
+    (total,) = (node for node in graph.node if node.op_type == "Add")
+    assert [makers[name].op_type for name in total.input] == ["Conv", DQ]
+
+
+def test_a_sum_that_nothing_quantises_stays_real(build):
+    graph = quantize_int8(pyramid(build, ("Sigmoid", ["sum"], ["r"])), batches()).model.graph
+    makers = {output: node for node in graph.node for output in node.output}
+    (total,) = (node for node in graph.node if node.op_type == "Add")
+    assert [makers[name].op_type for name in total.input] == ["Resize", "Conv"]
+
+
 def test_a_convolution_to_a_single_channel_stays_as_tensorrt_refuses_its_kernel(build):
     expectation = build(
         [

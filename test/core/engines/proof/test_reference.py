@@ -16,9 +16,10 @@ from jetson_detect.core.engines.proof import (
     Reference,
     run_reference,
 )
-from jetson_detect.core.engines.proof.frame_run import FrameRun, Latency, NetworkFacts
+from jetson_detect.core.engines.proof.frame_run import FrameRun, NetworkFacts
 from jetson_detect.core.model import Format, HeadSpec, ModelFile
 from jetson_detect.core.sample_frames import frames_sha256
+from jetson_detect.core.timing import Latency
 
 
 def same(first: Detections, second: Detections) -> None:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetson_detect.core.engines.proof.frame_run import FrameRun, Latency, NetworkFacts
+from jetson_detect.core.engines.proof.frame_run import FrameRun, NetworkFacts
 from jetson_detect.core.engines.proof.tensor_error import TensorComparison, compare_tensors
 from jetson_detect.core.model import HeadSpec
+from jetson_detect.core.timing import Latency
 
 LATENCY = Latency(1.0, 2.0, 1.0, 10)
 FACTS = NetworkFacts("f", "onnx", "fp32", "stub", "none", "nowhere", LATENCY, LATENCY, 1.0)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from jetson_detect.builder.build_progress import BuildProgress
+from jetson_detect.builder.engine_queue import EngineQueue, EngineRequest, ResultKind
+from jetson_detect.builder.engine_targets import EngineTarget
 from jetson_detect.builder.job import BuildJob
 from jetson_detect.builder.outcome import OutcomeKind
 from jetson_detect.builder.stage_errors import BuildCancelledError
 from jetson_detect.builder.stage_limits import StageLimits
 from jetson_detect.core.model import Precision
-from jetson_detect.nodes.engine_queue import EngineQueue, EngineRequest, ResultKind
-from jetson_detect.nodes.engine_targets import EngineTarget
 
 WAIT_S = 10.0
 

@@ -11,12 +11,12 @@ from enum import Enum
 from typing import Protocol
 
 from jetson_detect.builder.build_progress import BuildProgress
+from jetson_detect.builder.engine_targets import EngineTarget
 from jetson_detect.builder.job import BuildJob
 from jetson_detect.builder.outcome import BuildOutcome, OutcomeKind
 from jetson_detect.builder.stage_errors import BuildCancelledError
 from jetson_detect.builder.stage_limits import StageLimits
 from jetson_detect.core.closing import Closing
-from jetson_detect.nodes.engine_targets import EngineTarget
 
 _CANCEL_S = 10.0
 """The longest that a build may take to end once it is cancelled."""

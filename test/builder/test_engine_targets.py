@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from jetson_detect.builder.engine_targets import EngineTarget, find_folder, fingerprint
 from jetson_detect.core.model import Precision
-from jetson_detect.nodes.engine_targets import EngineTarget, find_folder, fingerprint
 from jetson_detect.share import find_model
 
 DEMO = find_model("demo")
