@@ -156,6 +156,8 @@ class _Build:
     def run(self, wait: bool) -> BuildOutcome:
         """Go through the stages."""
         job = self._job
+        if job.options.strip:
+            raise ValueError("strip: an engine without its weights can be neither proven nor run")
         self._model = load_model(job.model)
         self._source = choose_source(self._model, job.source)
         self._forecast = Forecast({})

@@ -345,6 +345,12 @@ def test_who_does_not_want_to_wait_is_told_who_builds(workshop):
         workshop.builder.build(workshop.job(force=True), wait=False)
 
 
+def test_an_engine_without_its_weights_is_refused_at_once(workshop):
+    with pytest.raises(ValueError, match="strip: an engine without its weights"):
+        workshop.builder.build(workshop.job(options=BuildOptions(strip=True)))
+    assert workshop.told == []
+
+
 def test_a_full_disk_ends_a_build_in_words_and_leaves_the_cache_usable(workshop):
     first = workshop.engine()
     program = (
