@@ -161,7 +161,12 @@ class Bench:
 
     def wait_for_process(self) -> psutil.Process:
         def stages() -> list[psutil.Process]:
-            return psutil.Process().children()
+            # Python's own helpers, as multiprocessing's, may live beside it.
+            return [
+                child
+                for child in psutil.Process().children()
+                if "jetson_detect.builder.stage_process" in child.cmdline()
+            ]
 
         self.graph.spin_until(stages, what="the process of a stage")
         (process,) = stages()
