@@ -12,8 +12,6 @@ import pytest
 FAKES = Path(__file__).parents[1] / "fakes"
 sys.path.insert(0, str(FAKES / "fixtures"))
 
-pytest_plugins = ["gpu_fixture"]
-
 
 @pytest.fixture
 def machine(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> Any:

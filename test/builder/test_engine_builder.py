@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import psutil
 import pytest
 
 from jetson_detect.builder.build_progress import BuildProgress
@@ -33,6 +35,8 @@ from jetson_detect.core.model import Precision, load_model
 from jetson_detect.core.sample_frames import FrameChoice
 from jetson_detect.core.scenes import CLASS_NAMES
 from jetson_detect.share import find_model
+
+pytest_plugins = ("gpu_fixture",)
 
 FEW = FrameSource(FrameChoice(count=4))
 QUICK = RunOptions(warm_up=2, runs=10)
@@ -231,9 +235,19 @@ def test_a_damaged_engine_is_named_not_loaded_and_built_again(workshop):
 
 
 def children() -> list[int]:
-    """Return the processes that this one has started."""
-    tasks = Path("/proc/self/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    """Return the processes of stages that this one has started."""
+    started = [
+        psutil.Process(int(pid))
+        for task in Path("/proc/self/task").iterdir()
+        for pid in (task / "children").read_text().split()
+    ]
+    stages = []
+    for process in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # Python's own helpers, as multiprocessing's, may live beside them.
+            if "jetson_detect.builder.stage_process" in process.cmdline():
+                stages.append(process.pid)
+    return stages
 
 
 @pytest.mark.timeout(240)
