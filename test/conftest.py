@@ -13,12 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rclpy
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from jetson_detect.transport import localhost_environment, shared_memory_environment
 
@@ -31,6 +34,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _DOMAINS = range(1, 100)  # above 101 the ports of a domain reach into Linux's ephemeral range
 SHARED_MEMORY = Path("/dev/shm")
+_ANSWER_S = 4.0
 _SEGMENTS = "fast*_[0-9a-p]*"  # fastdds_0123…, fastrtps_port7411
 
 
@@ -105,6 +109,7 @@ class RosGraph:
         rclpy.init(args=[], context=self.context, domain_id=domain)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.processes: list[RosProcess] = []
+        self._asking: Node | None = None
         self.environment = {
             **os.environ,
             "ROS_DOMAIN_ID": str(domain),
@@ -137,6 +142,34 @@ class RosGraph:
                 outputs = "\n---\n".join(process.output for process in self.processes)
                 raise AssertionError(f"waited {timeout} s for {what} in vain; output:\n{outputs}")
             self.executor.spin_once(timeout_sec=0.05)
+
+    def call(self, service_type: Any, name: str, request: Any) -> Any:
+        """Ask a service, once it is there, and return its answer.
+
+        Asked again when nothing comes: while the two sides still discover each other, an answer
+        can be lost.
+        """
+        if self._asking is None:
+            self._asking = self.node("asking")
+        client = self._asking.create_client(service_type, name)
+        self.spin_until(client.service_is_ready, what=f"service {name}")
+        asked: list[tuple[float, Any]] = []
+
+        def answer() -> Any:
+            if not asked or time.monotonic() - asked[-1][0] > _ANSWER_S:
+                asked.append((time.monotonic(), client.call_async(request)))
+            return next((future for _, future in asked if future.done()), None)
+
+        self.spin_until(answer, what=f"the answer of {name}")
+        result = answer().result()
+        self._asking.destroy_client(client)
+        return result
+
+    def set_parameter(self, node: str, name: str, value: Any) -> Any:
+        """Ask a node to set a parameter, and return its result."""
+        parameter = Parameter(name, value=value).to_parameter_msg()
+        request = SetParameters.Request(parameters=[parameter])
+        return self.call(SetParameters, f"{node}/set_parameters", request).results[0]
 
     def close(self) -> None:
         for process in self.processes:

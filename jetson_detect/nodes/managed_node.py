@@ -17,6 +17,9 @@ from jetson_detect.nodes.library_log import LibraryLog
 
 N = TypeVar("N", bound="ManagedNode")
 
+_LIFE_CYCLE_ENTITIES = ("_state_machine", "_service_")
+"""Attributes of :class:`rclpy.lifecycle.LifecycleNode` that hold a part of the middleware."""
+
 _USERS_TO_MEND = (ValueError, BackendError, CacheError)
 """ModelError and ParameterError among them."""
 
@@ -115,3 +118,7 @@ class ManagedNode(LifecycleNode):
         self._release()
         self._library_log.close()
         super().destroy_node()
+        # rclpy leaves the life cycle's services to the garbage collector: until it comes, they are
+        # still offered, and swallow what others ask.
+        for name in [name for name in vars(self) if name.startswith(_LIFE_CYCLE_ENTITIES)]:
+            delattr(self, name)

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,7 +159,6 @@ class Launched:
     def __init__(self, graph: Any, folder: Path, file: str, arguments: tuple[str, ...]) -> None:
         self.graph = graph
         self.share = installed_prefix() / "share" / "jetson_detect"
-        self.node: Any = None
         (folder / "run_launch_file.py").write_text(RUNNER)
         path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
         graph.environment["PYTHONPATH"] = path.rstrip(os.pathsep)
@@ -177,32 +175,14 @@ class Launched:
         text = Path(f"/proc/{self.pids('detector_node')[0]}/environ").read_text()
         return dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
 
-    def ask(self, service_type: Any, name: str, request: Any) -> Any:
-        """Call a service, again if its answer was lost: the two sides still discover each other."""
-        if self.node is None:
-            self.node = self.graph.node("asking")
-        client = self.node.create_client(service_type, name)
-        self.graph.spin_until(client.service_is_ready, what=f"service {name}")
-        asked: list[tuple[float, Any]] = []
-
-        def answer() -> Any:
-            if not asked or time.monotonic() - asked[-1][0] > 2.0:
-                asked.append((time.monotonic(), client.call_async(request)))
-            return next((future for _, future in asked if future.done()), None)
-
-        self.graph.spin_until(answer, what=f"answer of {name}")
-        result = answer().result()
-        self.node.destroy_client(client)
-        return result
-
     def parameter(self, node: str, name: str) -> Any:
         request = GetParameters.Request(names=[name])
-        (value,) = self.ask(GetParameters, f"{node}/get_parameters", request).values
+        (value,) = self.graph.call(GetParameters, f"{node}/get_parameters", request).values
         value = parameter_value_to_python(value)
         return list(value) if isinstance(value, (list, tuple)) else value
 
     def state(self, node: str) -> int:
-        return self.ask(GetState, f"{node}/get_state", GetState.Request()).current_state.id
+        return self.graph.call(GetState, f"{node}/get_state", GetState.Request()).current_state.id
 
 
 Launch = Callable[..., Launched]

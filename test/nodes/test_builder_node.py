@@ -147,11 +147,8 @@ class Bench:
             self.node = None
 
     def call(self, name: str) -> tuple[bool, str]:
-        client = self.watcher.create_client(Trigger, f"/engine_builder/{name}")
-        self.graph.spin_until(client.service_is_ready, what=f"service {name}")
-        asked = client.call_async(Trigger.Request())
-        self.graph.spin_until(asked.done, what=f"the answer of {name}")
-        return asked.result().success, asked.result().message
+        answer = self.graph.call(Trigger, f"/engine_builder/{name}", Trigger.Request())
+        return answer.success, answer.message
 
     def result(self, model: str = "boat") -> str:
         return values(self.progress[-1]).get(f"result: {model} fp16", "") if self.progress else ""

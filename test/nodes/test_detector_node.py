@@ -12,8 +12,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
-from rclpy.parameter import Parameter
+from rcl_interfaces.srv import DescribeParameters, GetParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -114,32 +113,9 @@ class Camera:
         self.node.destroy_node()
 
 
-def call(graph: Any, service_type: Any, name: str, request: Any) -> Any:
-    node = graph.node(f"client_{time.monotonic_ns()}")
-    client = node.create_client(service_type, name)
-    graph.spin_until(client.service_is_ready, what=f"service {name}")
-    # An answer can be lost while the two sides still discover each other.
-    for attempt in range(5):
-        future = client.call_async(request)
-        try:
-            graph.spin_until(future.done, timeout=4.0, what=f"the answer of {name}")
-            break
-        except AssertionError:
-            if attempt == 4:
-                raise
-    graph.executor.remove_node(node)
-    node.destroy_node()
-    return future.result()
-
-
-def set_parameter(graph: Any, name: str, value: Any, node: str = "/detector") -> Any:
-    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-    return call(graph, SetParameters, f"{node}/set_parameters", request).results[0]
-
-
 def get_parameter(graph: Any, name: str) -> Any:
     request = GetParameters.Request(names=[name])
-    return call(graph, GetParameters, "/detector/get_parameters", request).values[0]
+    return graph.call(GetParameters, "/detector/get_parameters", request).values[0]
 
 
 @pytest.fixture(scope="module")
@@ -239,10 +215,10 @@ def test_a_late_subscriber_gets_the_labels_and_the_threshold(detector):
         enumerate(model.labels)
     )
     assert received[0].threshold == pytest.approx(model.thresholds.score)
-    assert set_parameter(detector, "score_threshold", 0.75).successful
+    assert detector.set_parameter("/detector", "score_threshold", 0.75).successful
     detector.spin_until(lambda: len(received) > 1, what="label_info again")
     assert received[1].threshold == pytest.approx(0.75)
-    assert set_parameter(detector, "score_threshold", -1.0).successful
+    assert detector.set_parameter("/detector", "score_threshold", -1.0).successful
     detector.spin_until(lambda: len(received) > 2, what="the model's own threshold")
     assert received[2].threshold == pytest.approx(model.thresholds.score)
 
@@ -257,49 +233,49 @@ def test_the_thresholds_in_force_can_be_read(detector):
 def test_the_score_threshold_changes_live(detector, camera):
     scores = [d.results[0].hypothesis.score for d in camera.ask(SCENE.image).detections]
     middle = (max(scores) + min(scores)) / 2
-    assert set_parameter(detector, "score_threshold", middle).successful
+    assert detector.set_parameter("/detector", "score_threshold", middle).successful
     kept = [d.results[0].hypothesis.score for d in camera.ask(SCENE.image).detections]
     assert kept == [score for score in scores if score >= middle]
-    assert set_parameter(detector, "score_threshold", -1.0).successful
+    assert detector.set_parameter("/detector", "score_threshold", -1.0).successful
 
 
 def test_the_class_filter_changes_live(detector, camera):
     names = {d.results[0].hypothesis.class_id for d in camera.ask(SCENE.image).detections}
     wanted = sorted(names)[0]
-    assert set_parameter(detector, "classes", [wanted]).successful
+    assert detector.set_parameter("/detector", "classes", [wanted]).successful
     kept = {d.results[0].hypothesis.class_id for d in camera.ask(SCENE.image).detections}
     assert kept == {wanted}
-    assert set_parameter(detector, "classes", [""]).successful
+    assert detector.set_parameter("/detector", "classes", [""]).successful
     assert {d.results[0].hypothesis.class_id for d in camera.ask(SCENE.image).detections} == names
 
 
 def test_an_unknown_class_is_refused_with_the_labels(detector):
-    result = set_parameter(detector, "classes", ["ball", "unicorn"])
+    result = detector.set_parameter("/detector", "classes", ["ball", "unicorn"])
     assert not result.successful
     assert "'unicorn'" in result.reason
     assert "ball, box, cone" in result.reason
 
 
 def test_the_number_of_detections_changes_live(detector, camera):
-    assert set_parameter(detector, "max_detections", 1).successful
+    assert detector.set_parameter("/detector", "max_detections", 1).successful
     assert len(camera.ask(SCENE.image).detections) == 1
-    assert set_parameter(detector, "max_detections", 0).successful
+    assert detector.set_parameter("/detector", "max_detections", 0).successful
     assert len(camera.ask(SCENE.image).detections) > 1
 
 
 def test_class_ids_are_labels_or_indices_as_the_parameter_says(detector, camera):
     labels = load_model(find_model("demo")).labels
     names = [d.results[0].hypothesis.class_id for d in camera.ask(SCENE.image).detections]
-    assert set_parameter(detector, "class_id_format", "index").successful
+    assert detector.set_parameter("/detector", "class_id_format", "index").successful
     indices = [d.results[0].hypothesis.class_id for d in camera.ask(SCENE.image).detections]
     assert indices == [str(labels.index(name)) for name in names]
-    assert set_parameter(detector, "class_id_format", "label").successful
+    assert detector.set_parameter("/detector", "class_id_format", "label").successful
 
 
 def test_a_disabled_detector_answers_nothing_until_it_is_enabled_again(detector, camera):
-    assert set_parameter(detector, "enabled", False).successful
+    assert detector.set_parameter("/detector", "enabled", False).successful
     unanswered = camera.send(SCENE.image)
-    assert set_parameter(detector, "enabled", True).successful
+    assert detector.set_parameter("/detector", "enabled", True).successful
     assert camera.ask(SCENE.image).detections
     assert unanswered not in camera.answers
 
@@ -309,17 +285,17 @@ def test_a_disabled_detector_answers_nothing_until_it_is_enabled_again(detector,
     [("model", "other"), ("image_topics", ["/x"]), ("image_qos.depth", 7), ("threads", 3)],
 )
 def test_what_cannot_change_live_is_refused_and_declared_read_only(detector, name, value):
-    result = set_parameter(detector, name, value)
+    result = detector.set_parameter("/detector", name, value)
     assert not result.successful
     assert "read-only" in result.reason.lower()
     request = DescribeParameters.Request(names=[name])
-    described = call(detector, DescribeParameters, "/detector/describe_parameters", request)
+    described = detector.call(DescribeParameters, "/detector/describe_parameters", request)
     assert described.descriptors[0].read_only
     assert "restart" in described.descriptors[0].description
 
 
 def test_a_value_out_of_range_is_refused_with_the_range(detector):
-    result = set_parameter(detector, "score_threshold", 1.5)
+    result = detector.set_parameter("/detector", "score_threshold", 1.5)
     assert not result.successful
     assert "Min: -1.0, Max: 1.0" in result.reason
 
@@ -375,10 +351,10 @@ def test_a_killed_detector_is_replaced_between_two_frames(graph):
 def test_the_life_cycle_can_be_driven_from_outside(graph):
     def change(transition: int) -> bool:
         request = ChangeState.Request(transition=Transition(id=transition))
-        return call(graph, ChangeState, "/detector/change_state", request).success
+        return graph.call(ChangeState, "/detector/change_state", request).success
 
     def state() -> int:
-        return call(graph, GetState, "/detector/get_state", GetState.Request()).current_state.id
+        return graph.call(GetState, "/detector/get_state", GetState.Request()).current_state.id
 
     process = graph.start(
         DETECTOR, "--ros-args", "-p", "autostart:=false", "-p", "image_topics:=[/camera/image_raw]"

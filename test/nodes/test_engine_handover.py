@@ -20,8 +20,6 @@ import pytest
 import yaml
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -118,19 +116,13 @@ class Robot:
         return self.graph.start(BUILDER, "--ros-args", *_as_arguments(given))
 
     def call(self, name: str) -> Trigger.Response:
-        client = self.node.create_client(Trigger, f"/engine_builder/{name}")
-        self.graph.spin_until(client.service_is_ready, what=f"service {name}")
-        asked = client.call_async(Trigger.Request())
-        self.graph.spin_until(asked.done, what=f"the answer of {name}")
-        return asked.result()
+        answer: Trigger.Response = self.graph.call(
+            Trigger, f"/engine_builder/{name}", Trigger.Request()
+        )
+        return answer
 
     def set_backends(self, *names: str) -> None:
-        client = self.node.create_client(SetParameters, "/detector/set_parameters")
-        self.graph.spin_until(client.service_is_ready, what="the parameter service")
-        parameter = Parameter("backends", value=list(names)).to_parameter_msg()
-        asked = client.call_async(SetParameters.Request(parameters=[parameter]))
-        self.graph.spin_until(asked.done, what="the answer")
-        (result,) = asked.result().results
+        result = self.graph.set_parameter("/detector", "backends", list(names))
         assert result.successful, result.reason
 
     def wait_for_phase(self, phase: str) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.lifecycle import LifecycleNode
 
 from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.model import Format, ModelFile, ModelSpec, load_model
 from jetson_detect.nodes.engine_pickup import EnginePickup
+from jetson_detect.nodes.managed_node import ManagedNode
 from jetson_detect.nodes.qos import LATCHED
 from jetson_detect.share import find_model
 
@@ -48,6 +48,18 @@ class Lookup:
         self.is_closed = True
 
 
+class BareNode(ManagedNode):
+    """Managed, and nothing else."""
+
+    starts_by_itself = False
+
+    def _stop(self) -> None:
+        pass
+
+    def _release(self) -> None:
+        pass
+
+
 class Desk:
     """A pickup, and what it was told and tells."""
 
@@ -56,7 +68,7 @@ class Desk:
         self.lookup = Lookup()
         self.is_wanted = True
         self.news: list[tuple[EngineFiles, EngineFiles]] = []
-        node = LifecycleNode("detector", context=graph.context)
+        node = BareNode("detector", context=graph.context)
         graph.executor.add_node(node)
         lookup: Any = self.lookup
         self.pickup = EnginePickup(

@@ -6,7 +6,6 @@ as the file says that ``FAKE_TENSORRT_FAULTS`` names; all else is what runs on a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -21,8 +20,6 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from vision_msgs.msg import Detection2DArray
 
@@ -228,13 +225,10 @@ def test_a_hot_swap_under_a_stream_of_30_images_a_second_loses_and_reorders_no_f
     watcher.wait_for_backend("tflite")
     streaming = graph.start(REPLAY, bag, "--report", tmp_path / "report.json")
     graph.spin_until(lambda: len(watcher.stamps) > 20, what="answers")
-    client = graph.node("parameter_client").create_client(SetParameters, "/detector/set_parameters")
-    graph.spin_until(client.service_is_ready, what="the parameter service")
     for name in ("onnxruntime", "tflite"):
         before = len(watcher.stamps)
-        parameter = Parameter("backends", value=[name]).to_parameter_msg()
-        answer = ask_patiently(graph, client, SetParameters.Request(parameters=[parameter]))
-        assert answer.results[0].successful, answer.results[0].reason
+        result = graph.set_parameter("/detector", "backends", [name])
+        assert result.successful, result.reason
         watcher.wait_for_backend(name)
         assert streaming.popen.poll() is None, "the stream ended before the swap"
         graph.spin_until(lambda start=before: len(watcher.stamps) > start + 10, what="answers")
@@ -253,33 +247,16 @@ def test_configured_anew_the_node_says_again_what_runs_whether_that_is_a_warning
     process = start_detector(graph, model, backends="[tensorrt, tflite]")
     assert "[WARN]" in next(line for line in process.lines if "runs on tflite" in line)
     faults()
-    client = graph.node("manager").create_client(ChangeState, "/detector/change_state")
-    graph.spin_until(client.service_is_ready, what="the life cycle's service")
     for transition in (
         Transition.TRANSITION_DEACTIVATE,
         Transition.TRANSITION_CLEANUP,
         Transition.TRANSITION_CONFIGURE,
     ):
         request = ChangeState.Request(transition=Transition(id=transition))
-        assert ask_patiently(graph, client, request).success, process.output
+        answer = graph.call(ChangeState, "/detector/change_state", request)
+        assert answer.success, process.output
     process.wait_for_output("runs on tensorrt")
     assert "[INFO]" in next(line for line in process.lines if "runs on tensorrt" in line)
-
-
-def ask_patiently(graph, client, request):
-    """Return a service's answer; ask again if nothing comes back.
-
-    A service is discovered from either side at its own time, and what a client asks before the
-    server knows it is lost.
-    """
-    for patience in (2.0, 8.0):
-        asked = client.call_async(request)
-        with contextlib.suppress(AssertionError):
-            graph.spin_until(asked.done, patience, what="an answer")
-            return asked.result()
-    asked = client.call_async(request)
-    graph.spin_until(asked.done, what="an answer")
-    return asked.result()
 
 
 def test_what_is_required_and_cannot_run_keeps_the_node_from_starting(graph, faults, model):
@@ -317,17 +294,12 @@ def test_what_is_required_is_not_replaced_when_it_fails(graph, faults, model, ba
 
 def test_a_list_without_a_backend_that_the_model_has_a_file_for_is_refused(graph):
     start_detector(graph, find_model("demo"), backends="[tflite]")
-    client = graph.node("parameter_client").create_client(SetParameters, "/detector/set_parameters")
-    graph.spin_until(client.service_is_ready, what="the parameter service")
     for wanted, problem in (
         (["tensorrt"], "the tensorrt backend needs a file of format tensorrt"),
         (["tenssort"], "'tenssort'"),
         (["tflite", "tflite"], "one is named twice"),
     ):
-        parameter = Parameter("backends", value=wanted).to_parameter_msg()
-        asked = client.call_async(SetParameters.Request(parameters=[parameter]))
-        graph.spin_until(asked.done, what="the answer")
-        (result,) = asked.result().results
+        result = graph.set_parameter("/detector", "backends", wanted)
         assert not result.successful
         assert problem in result.reason
 
