@@ -11,6 +11,18 @@ from training.losses import box_loss, detection_loss, heatmap_loss
 _WARM_UP = 0.04  # share of the steps in which the learning rate rises
 
 
+def make_trainer(model: keras.Model) -> keras.Model:
+    """Return a model, not compiled, that trains the layers of ``model``.
+
+    It takes bytes, ``(B, 160, 160, 3)`` ``uint8`` RGB, and gives all outputs as the one tensor that
+    :mod:`training.losses` wants to see at once.
+    """
+    pictures = keras.Input(model.input_shape[1:], dtype="uint8", name="pictures")
+    outputs = model(layers.Rescaling(1.0 / 255.0)(pictures))
+    joined = layers.Concatenate()([outputs["heatmap"], outputs["offset"], outputs["size"]])
+    return keras.Model(pictures, joined)
+
+
 def fit(
     model: keras.Model,
     samples: Samples,
@@ -49,12 +61,7 @@ def fit(
         ema_momentum=0.998,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-
-    # Bytes go in and one tensor comes out, so that the loss sees all outputs at once.
-    pictures = keras.Input(model.input_shape[1:], dtype="uint8", name="pictures")
-    outputs = model(layers.Rescaling(1.0 / 255.0)(pictures))
-    joined = layers.Concatenate()([outputs["heatmap"], outputs["offset"], outputs["size"]])
-    trainer = keras.Model(pictures, joined)
+    trainer = make_trainer(model)
     trainer.compile(optimizer, loss=detection_loss, metrics=[heatmap_loss, box_loss])
     with batches(samples, seed, epochs, batch_size, workers) as prepared:
         trainer.fit(prepared, steps_per_epoch=steps, epochs=epochs, verbose=2)

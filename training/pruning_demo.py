@@ -21,10 +21,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import keras
-from keras import layers
 
 from jetson_detect.core.pruning import TrainingSetup
-from training import dataset, evaluation, export, losses
+from training import dataset, evaluation, export, fitting, losses
 
 
 @dataclass(frozen=True)
@@ -72,15 +71,12 @@ def make_training(model: keras.Model, options: DemoTraining | None = None) -> Tr
 
 
 def _trainer(model: keras.Model, rate: float, steps: int) -> keras.Model:
-    """Return a model that takes bytes and gives one tensor, as the losses want it.
+    """Return the model that is trained, compiled.
 
     Batch normalisation goes on learning its statistics: those of the dense network do not fit one
     whose weights are mostly zero.
     """
-    pictures = keras.Input(model.input_shape[1:], dtype="uint8", name="pictures")
-    outputs = model(layers.Rescaling(1.0 / 255.0)(pictures))
-    joined = layers.Concatenate()([outputs["heatmap"], outputs["offset"], outputs["size"]])
-    trainer = keras.Model(pictures, joined)
+    trainer = fitting.make_trainer(model)
     falling = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01)
     trainer.compile(
         keras.optimizers.AdamW(falling, weight_decay=1e-4, global_clipnorm=10.0),

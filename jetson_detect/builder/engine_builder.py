@@ -21,11 +21,12 @@ from jetson_detect.builder.outcome import BuildOutcome, OutcomeKind
 from jetson_detect.builder.sources import choose_source
 from jetson_detect.builder.stage_errors import BuildCancelledError, StageError
 from jetson_detect.builder.stage_limits import StageLimits
-from jetson_detect.builder.stage_process import Progress, run_stage
+from jetson_detect.builder.stage_process import run_stage
 from jetson_detect.builder.stage_remedies import BUILD_REMEDIES
 from jetson_detect.core.closing import Closing
 from jetson_detect.core.engines.build_notes import BuildNotes
 from jetson_detect.core.engines.build_options import OnnxForm, onnx_form
+from jetson_detect.core.engines.build_progress import ProgressCallback
 from jetson_detect.core.engines.cache import EngineCache
 from jetson_detect.core.engines.content_hash import content_sha256
 from jetson_detect.core.engines.identity import EngineIdentity
@@ -162,8 +163,7 @@ class _Build:
         self._source = choose_source(self._model, job.source)
         self._forecast = Forecast({})
         machine = self._machine()
-        self._features = features_of(machine.tensorrt)
-        self._form = onnx_form(self._features, job.options)
+        self._form = onnx_form(features_of(machine.tensorrt), job.options)
         self._forecast = self._remember_past()
         self._tell("looking into the cache")
         identity = self._identity(machine)
@@ -363,7 +363,7 @@ class _Build:
             {name: self._cache.expected_seconds(model, precision, name) for name in names}
         )
 
-    def _run(self, name: str, stage: Callable[[Any, Progress], R], task: Any) -> R:
+    def _run(self, name: str, stage: Callable[[Any, ProgressCallback], R], task: Any) -> R:
         self._stage_since = time.monotonic()
         result = run_stage(
             name,

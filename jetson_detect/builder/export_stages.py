@@ -9,9 +9,8 @@ from typing import Any
 
 from jetson_detect.builder.export_target import ExportTarget
 from jetson_detect.builder.frame_source import FrameSource
-from jetson_detect.builder.sources import backend_of
-from jetson_detect.builder.stage_process import Progress
-from jetson_detect.core.backends import open_file
+from jetson_detect.core.backends import open_by_format
+from jetson_detect.core.engines.build_progress import ProgressCallback
 from jetson_detect.core.engines.proof import Proof, ProofLimits, Reference, prove
 from jetson_detect.core.exports import (
     ExportReport,
@@ -40,7 +39,7 @@ class ExportTask:
     calibration: FrameSource
 
 
-def export(task: ExportTask, progress: Progress) -> ExportReport:
+def export(task: ExportTask, progress: ProgressCallback) -> ExportReport:
     """Write the file."""
     progress(f"writing {task.output.name}", None)
     kind = task.target.file_format
@@ -61,7 +60,7 @@ def _batches(task: ExportTask) -> Iterable[Mapping[str, Any]]:
     frames = task.calibration.frames(task.model.labels)
     if not task.target.is_calibrated:
         frames = frames[:_TF_TRT_PICTURES]
-    with open_file(backend_of(task.source), task.source) as backend:
+    with open_by_format(task.source) as backend:
         inputs = {info.name: info for info in backend.description.inputs}
     name = task.source.tensor_name(task.model.input.name or next(iter(inputs)))
     return CalibrationBatches(task.model.input, inputs[name], frames)
@@ -79,7 +78,7 @@ class FileProofTask:
     pictures: Path
 
 
-def prove_file(task: FileProofTask, progress: Progress) -> Proof:
+def prove_file(task: FileProofTask, progress: ProgressCallback) -> Proof:
     """Run the file with its own backend on the frames of the proof and compare."""
     frames = task.frames.frames(task.model.labels)
     progress(f"comparing with the source on {len(frames)} frames", None)

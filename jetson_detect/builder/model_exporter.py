@@ -20,8 +20,9 @@ from jetson_detect.builder.export_target import ExportTarget
 from jetson_detect.builder.frame_source import FrameSource
 from jetson_detect.builder.sources import choose_source
 from jetson_detect.builder.stage_limits import StageLimits
-from jetson_detect.builder.stage_process import Progress, run_stage
+from jetson_detect.builder.stage_process import run_stage
 from jetson_detect.core.closing import Closing
+from jetson_detect.core.engines.build_progress import ProgressCallback
 from jetson_detect.core.engines.proof import Proof, ProofLimits, RunOptions
 from jetson_detect.core.exports import ExportReport
 from jetson_detect.core.model import MODEL_FILE, Format, ModelFile, ModelSpec, load_model
@@ -99,7 +100,9 @@ class ModelExporter(Closing):
         started = time.monotonic()
         path = job.output / job.target.file_name(model.name)
 
-        def run(name: str, stage: Callable[[Any, Progress], R], task: Any) -> tuple[R, float]:
+        def run(
+            name: str, stage: Callable[[Any, ProgressCallback], R], task: Any
+        ) -> tuple[R, float]:
             def tell(phase: str, fraction: float | None) -> None:
                 elapsed = time.monotonic() - started
                 text = f"{source.format.value}: {phase}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jetson_detect.core.backends import BACKENDS
+from jetson_detect.core.backends import backend_of
 from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
 from jetson_detect.core.model import Format, ModelFile, ModelSpec, Precision
 
@@ -53,8 +53,3 @@ def witnesses(model: ModelSpec, source: ModelFile) -> Iterator[tuple[str, ModelF
         # What was itself converted for TensorRT would vouch for its own faults.
         if file.format not in (Format.TENSORRT, Format.TF_TRT) and file.path.exists():
             yield backend_of(file), file
-
-
-def backend_of(file: ModelFile) -> str:
-    """Return the backend that runs a file's format."""
-    return next(name for name, (formats, *_) in BACKENDS.items() if file.format in formats)

@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jetson_detect.builder.stage_errors import BuildCancelledError, StageError
 from jetson_detect.builder.stage_limits import StageLimits
 from jetson_detect.builder.stage_remedies import GENERAL_REMEDIES, StageRemedies
 from jetson_detect.core.process_memory import resident_mb
 
-R = TypeVar("R")
+if TYPE_CHECKING:
+    from jetson_detect.core.engines.build_progress import ProgressCallback
 
-Progress = Callable[[str, "float | None"], None]
-"""Told what is being done, and which part of it is behind, 0 to 1, where that is known."""
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ _PROGRESS, _RESULT, _ERROR = "progress", "result", "error"
 
 def run_stage(
     name: str,
-    stage: Callable[[Any, Progress], R],
+    stage: Callable[[Any, ProgressCallback], R],
     task: Any,
     log: Path,
     *,
     limits: StageLimits,
     remedies: StageRemedies = GENERAL_REMEDIES,
-    on_progress: Progress = lambda phase, fraction: None,
+    on_progress: ProgressCallback = lambda phase, fraction: None,
     on_wait: Callable[[], None] = lambda: None,
     cancel: threading.Event | None = None,
 ) -> StageResult[R]:
@@ -131,7 +131,7 @@ class _Watch:
         log: Path,
         limits: StageLimits,
         remedies: StageRemedies,
-        on_progress: Progress,
+        on_progress: ProgressCallback,
         on_wait: Callable[[], None],
         cancel: threading.Event | None,
     ) -> None:

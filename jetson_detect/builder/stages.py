@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 # Each stage imports what it needs: the one in which TensorRT builds has no use for OpenCV, say.
 if TYPE_CHECKING:
     from jetson_detect.builder.frame_source import FrameSource
-    from jetson_detect.builder.stage_process import Progress
     from jetson_detect.core.backends import TensorInfo
     from jetson_detect.core.engines.build_notes import BuildNotes
     from jetson_detect.core.engines.build_options import BuildOptions, OnnxForm
+    from jetson_detect.core.engines.build_progress import ProgressCallback
     from jetson_detect.core.engines.machine import MachineIdentity
     from jetson_detect.core.engines.proof import Proof, ProofLimits, RunOptions
     from jetson_detect.core.model import HeadSpec, ModelFile, ModelSpec
     from jetson_detect.core.onnx_graphs import Int8Options, NmsMode
 
 
-def identify(device: int, progress: Progress) -> MachineIdentity:
+def identify(device: int, progress: ProgressCallback) -> MachineIdentity:
     """Ask which machine this is; TensorRT is imported here and not in the builder's own process."""
     from jetson_detect.core.engines.machine import read_machine
 
@@ -50,7 +50,7 @@ class Conversion:
     """What was changed in the network, in sentences."""
 
 
-def convert(task: ConversionTask, progress: Progress) -> Conversion:
+def convert(task: ConversionTask, progress: ProgressCallback) -> Conversion:
     """Write a SavedModel, Keras file, frozen graph or ONNX file as ONNX."""
     import onnx
 
@@ -58,6 +58,7 @@ def convert(task: ConversionTask, progress: Progress) -> Conversion:
     from jetson_detect.core.onnx_graphs import (
         NmsOptions,
         float_inputs,
+        reads_bytes_uncast,
         restore_upsampling,
         tidy,
         treat_nms,
@@ -74,27 +75,13 @@ def convert(task: ConversionTask, progress: Progress) -> Conversion:
     restored = restore_upsampling(network)
     network = restored.model
     changes += restored.changes
-    if _misuses_bytes(network):
+    if reads_bytes_uncast(network):
         floats = float_inputs(network)
         network = floats.model
         changes += floats.changes
     if len(changes) > len(report.changes):
         onnx.save(tidy(network), str(task.output))
     return Conversion(task.output, treated.head, tuple(changes))
-
-
-def _misuses_bytes(network: Any) -> bool:
-    """Whether something else than a cast reads an input of bytes, which no TensorRT can do."""
-    import onnx
-
-    bytes_ = {
-        value.name
-        for value in network.graph.input
-        if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    }
-    return any(
-        node.op_type != "Cast" and not bytes_.isdisjoint(node.input) for node in network.graph.node
-    )
 
 
 @dataclass(frozen=True)
@@ -109,7 +96,7 @@ class PrecisionTask:
     calibration: FrameSource
 
 
-def set_precision(task: PrecisionTask, progress: Progress) -> tuple[str, ...]:
+def set_precision(task: PrecisionTask, progress: ProgressCallback) -> tuple[str, ...]:
     """Write float16 or quantisation into an ONNX file; returns what was changed, in sentences."""
     import onnx
 
@@ -164,7 +151,7 @@ class ReferenceTask:
     runs: RunOptions
 
 
-def refer(task: ReferenceTask, progress: Progress) -> tuple[str, ...]:
+def refer(task: ReferenceTask, progress: ProgressCallback) -> tuple[str, ...]:
     """Run the source with its own backend and write its answers; returns warnings.
 
     Where its backend is missing, another file of the model vouches for it.
@@ -205,7 +192,7 @@ class PlanTask:
     options: BuildOptions
 
 
-def build_plan(task: PlanTask, progress: Progress) -> BuildNotes:
+def build_plan(task: PlanTask, progress: ProgressCallback) -> BuildNotes:
     """Build a plan and write it."""
     from jetson_detect.core.engines.building import build_engine
 
@@ -229,7 +216,7 @@ class ProofTask:
     pictures: Path
 
 
-def prove_plan(task: ProofTask, progress: Progress) -> Proof:
+def prove_plan(task: ProofTask, progress: ProgressCallback) -> Proof:
     """Run a plan on the frames of the proof and compare."""
     from jetson_detect.core.backends import BackendOptions, TensorrtOptions
     from jetson_detect.core.engines.layer_precision import inspect_layers, precision_problem

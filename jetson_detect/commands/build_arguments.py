@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jetson_detect.builder.frame_source import FrameSource
 from jetson_detect.builder.job import BuildJob
+from jetson_detect.builder.sources import choose_source
 from jetson_detect.builder.stage_limits import StageLimits
 from jetson_detect.commands.numbers import at_least, positive
 from jetson_detect.core.engines.build_options import BuildOptions, HardwareCompatibility, Shape
@@ -17,11 +18,13 @@ from jetson_detect.core.engines.cache import (
     EngineCache,
     default_cache_folder,
 )
+from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
 from jetson_detect.core.engines.proof import ProofLimits
-from jetson_detect.core.model import Precision
+from jetson_detect.core.model import Format, ModelSpec, Precision
 from jetson_detect.core.onnx_graphs import Calibration, Int8Options, NmsMode
 from jetson_detect.core.sample_frames import FrameChoice
 
+_ALL = "all"
 _LIMITS = {
     "tensor_relative": "most that any number of an output may be off, as a share of the largest",
     "tensor_rms": "most that an output's rms error may be, as a share of its rms",
@@ -67,6 +70,35 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         limits.add_argument(f"--{name.replace('_', '-')}", type=at_least(float, 0), help=text)
     parser.add_argument("--force", action="store_true", help="build also what the cache has")
     add_stage_arguments(parser.add_argument_group("processes"))
+
+
+def add_source_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add which of a model's files is taken; ``text`` says for what, and what ``all`` does."""
+    parser.add_argument(
+        "--source",
+        choices=[*(each.value for each in SOURCE_FORMATS), _ALL],
+        help=f"{text} (default: the best there is)",
+    )
+
+
+def wanted_sources(options: argparse.Namespace, model: ModelSpec) -> list[Format | None]:
+    """Return the formats of the files to take: those that exist for ``all``, None for the best.
+
+    Raises
+    ------
+    ModelError
+        If the model has no such file.
+
+    """
+    if options.source == _ALL:
+        return [
+            each
+            for each in SOURCE_FORMATS
+            if any(file.path.exists() for file in model.files_for([each]))
+        ]
+    if options.source is None:
+        return [None]
+    return [choose_source(model, Format(options.source)).format]
 
 
 def add_stage_arguments(group: argparse._ArgumentGroup) -> None:

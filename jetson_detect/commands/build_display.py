@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from jetson_detect.builder.build_progress import BuildProgress
+from jetson_detect.commands.stop_signals import StopSignals
+from jetson_detect.core.closing import Closing
 
 _LINE_EVERY_S = 15.0
 """Between two lines of the same phase where no terminal listens."""
 
 
-class BuildDisplay:
-    """Shows how far a build is; a context manager."""
+class BuildDisplay(Closing):
+    """Shows how far a build is, and has it cancelled when a signal came."""
 
-    def __init__(self, console: Console) -> None:
-        """Prepare; a bar is shown on a terminal only."""
-        self._console = console
+    def __init__(self, console: Console, stop: StopSignals) -> None:
+        """Prepare.
+
+        Parameters
+        ----------
+        console:
+            Where; a bar is shown on a terminal only.
+        stop:
+            Asked whenever there is something to show.
+
+        """
+        self.cancel = threading.Event()
+        """For the builder; not set by the signals' handler, which may interrupt who waits for it
+        at a moment when that is not safe."""
+        self._console, self._stop = console, stop
         self._bars: Progress | None = None
         if console.is_terminal:
             self._bars = Progress(
@@ -36,7 +50,9 @@ class BuildDisplay:
         self._line_at = 0.0
 
     def show(self, progress: BuildProgress) -> None:
-        """Take the latest state over."""
+        """Take the latest state over; cancel the build if a signal came."""
+        if self._stop.requested:
+            self.cancel.set()
         engine = f"{progress.model} {progress.precision}"
         if self._bars is None:
             now = time.monotonic()
@@ -46,6 +62,7 @@ class BuildDisplay:
         else:
             if engine != self._engine or self._task is None:
                 self._remove_bar()
+                self._bars.start()
                 self._task = self._bars.add_task(engine, total=None, part="", expected="")
             known = progress.fraction is not None
             expected = progress.expected_s
@@ -65,21 +82,12 @@ class BuildDisplay:
         self._engine = ""
         self._console.print(text, markup=False, highlight=False)
 
+    def close(self) -> None:
+        """Take the bar away; may be called twice."""
+        if self._bars is not None:
+            self._bars.stop()
+
     def _remove_bar(self) -> None:
         if self._bars is not None and self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-
-    def __enter__(self) -> BuildDisplay:
-        if self._bars is not None:
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bars is not None:
-            self._bars.stop()

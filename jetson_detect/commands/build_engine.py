@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jetson_detect.builder.build_progress import BuildProgress
     from jetson_detect.builder.job import BuildJob
     from jetson_detect.builder.outcome import BuildOutcome
 
@@ -21,7 +19,6 @@ frozen graph or ONNX file becomes a plan, the plan has to agree with its source 
 then it goes into the cache, from which the detector takes it.  What the cache has already is not
 built again.  Every stage is a process of its own; Ctrl-C ends it and leaves nothing behind.
 """
-_ALL = "all"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,8 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from jetson_detect.commands.build_arguments import add_build_arguments, add_cache_arguments
-    from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
+    from jetson_detect.commands.build_arguments import (
+        add_build_arguments,
+        add_cache_arguments,
+        add_source_argument,
+    )
 
     parser = argparse.ArgumentParser(prog="build_engine", description=_DESCRIPTION)
     parser.add_argument(
@@ -48,12 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME,…",
         help="fp32, fp16, bf16, int8, fp8; several by commas (default: %(default)s)",
     )
-    formats = [each.value for each in SOURCE_FORMATS]
-    parser.add_argument(
-        "--source",
-        choices=[*formats, _ALL],
-        help="which of the model's files to build from; all: each (default: the best there is)",
-    )
+    add_source_argument(parser, "which of the model's files to build from; all: each")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what came of each")
     add_cache_arguments(parser)
     add_build_arguments(parser)
@@ -92,19 +87,12 @@ def _run(options: argparse.Namespace) -> int:
         return 2
     outcomes: list[BuildOutcome] = []
     failed = 0
-    cancel = threading.Event()
-    with StopSignals() as stop, BuildDisplay(console) as display:
-
-        def show(progress: BuildProgress) -> None:
-            display.show(progress)
-            if stop.requested:
-                cancel.set()
-
+    with StopSignals() as stop, BuildDisplay(console, stop) as display:
         try:
-            with EngineBuilder(cache, stage_limits(options), show) as builder:
+            with EngineBuilder(cache, stage_limits(options), display.show) as builder:
                 for job in jobs:
                     try:
-                        outcome = builder.build(job, cancel)
+                        outcome = builder.build(job, display.cancel)
                     except BuildCancelledError:
                         break
                     except (RuntimeError, ValueError, OSError) as error:
@@ -133,21 +121,15 @@ def _jobs(options: argparse.Namespace) -> list[BuildJob]:
     from dataclasses import replace
 
     from jetson_detect.builder.sources import choose_source
-    from jetson_detect.commands.build_arguments import job_of
-    from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
-    from jetson_detect.core.model import Format, Precision, load_model
+    from jetson_detect.commands.build_arguments import job_of, wanted_sources
+    from jetson_detect.core.model import Precision, load_model
     from jetson_detect.share import find_model
 
     jobs = []
     for name in options.models:
         folder = find_model(name)
         model = load_model(folder)
-        if options.source == _ALL:
-            there = {file.format for file in model.files if file.path.exists()}
-            formats: list[Format | None] = [each for each in SOURCE_FORMATS if each in there]
-        else:
-            formats = [Format(options.source) if options.source else None]
-        for each in formats:
+        for each in wanted_sources(options, model):
             choose_source(model, each)
             jobs += [
                 replace(job_of(options, folder, Precision(precision)), source=each)

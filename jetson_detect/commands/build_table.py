@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from jetson_detect.builder.outcome import BuildOutcome
+from jetson_detect.commands.comparison_cells import comparison_cells
 from jetson_detect.core.engines.proof import Proof
 
 _COLUMNS = (
@@ -62,17 +63,8 @@ def _proof(proof: Proof) -> tuple[str, ...]:
     seen = proof.comparison
     if seen is None:
         return ("",) * 9
-    rms = [error.rms for error in seen.tensors.errors]
-    found, truth = seen.detections, seen.against_truth
-    ours, theirs = seen.engine.inference.p50_ms, seen.source.inference.p50_ms
     return (
         " ".join(f"{count} {name}" for name, count in (seen.layers or {}).items() if count),
-        f"{max(rms):.1e}" if rms else "-",
-        "-" if seen.against_source is None else f"{seen.against_source.engine50:.4f}",
-        "-" if truth is None else f"{truth.source50:.4f} {truth.engine50:.4f}",
-        f"{found.box_px.p99:.2f}",
-        f"{found.matched} {found.missed} {found.extra}",
-        f"{theirs:.2f}",
-        f"{ours:.2f}",
+        *comparison_cells(seen),
         f"{seen.speedup:.1f}",
     )

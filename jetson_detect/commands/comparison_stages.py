@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jetson_detect.builder.stage_process import Progress
 from jetson_detect.core.backend_measurement import (
     BackendMeasurement,
     MeasurementTask,
     measure_backend,
 )
+from jetson_detect.core.engines.build_progress import ProgressCallback
 from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.model import ModelSpec
 
@@ -23,7 +23,7 @@ class EngineSearch:
     model: ModelSpec
 
 
-def find_engines(search: EngineSearch, progress: Progress) -> EngineFiles:
+def find_engines(search: EngineSearch, progress: ProgressCallback) -> EngineFiles:
     """Find the engines of a model; TensorRT, which this imports, is not to stay in memory."""
     from jetson_detect.core.engines.cache import EngineCache
     from jetson_detect.core.engines.lookup import EngineLookup
@@ -32,6 +32,6 @@ def find_engines(search: EngineSearch, progress: Progress) -> EngineFiles:
         return lookup.find(search.model)
 
 
-def measure(task: MeasurementTask, progress: Progress) -> BackendMeasurement:
+def measure(task: MeasurementTask, progress: ProgressCallback) -> BackendMeasurement:
     """Measure one backend on one file."""
     return measure_backend(task)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from jetson_detect.builder.build_progress import BuildProgress
     from jetson_detect.builder.model_exporter import ExportJob, ExportOutcome
 
 _DESCRIPTION = """\
@@ -23,7 +21,6 @@ folder of its own, and run each against its source: raw outputs, detections, ave
 drawn scenes for a model of their classes, time of an inference.  Each conversion is a process of
 its own.
 """
-_ALL = "all"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,8 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from jetson_detect.builder.export_target import ExportTarget
-    from jetson_detect.commands.build_arguments import add_frame_arguments, add_stage_arguments
-    from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
+    from jetson_detect.commands.build_arguments import (
+        add_frame_arguments,
+        add_source_argument,
+        add_stage_arguments,
+    )
 
     parser = argparse.ArgumentParser(prog="export_model", description=_DESCRIPTION)
     parser.add_argument("model", help="folder with a model.yaml, or a model's name")
@@ -49,11 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME,…",
         help=f"some of {', '.join(each.value for each in ExportTarget)} (default: %(default)s)",
     )
-    parser.add_argument(
-        "--source",
-        choices=[*(each.value for each in SOURCE_FORMATS), _ALL],
-        help="which of the model's files to export; all: each into a folder of its own "
-        "(default: the best there is)",
+    add_source_argument(
+        parser, "which of the model's files to export; all: each into a folder of its own"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured")
     add_frame_arguments(parser.add_argument_group("calibration and proof"))
@@ -80,27 +77,23 @@ def _run(options: argparse.Namespace) -> int:
         return 2
     outcomes: list[ExportOutcome] = []
     failures: list[str] = []
-    cancel = threading.Event()
-    with StopSignals() as stop, BuildDisplay(console) as display:
-
-        def show(progress: BuildProgress) -> None:
-            display.show(progress)
-            if stop.requested:
-                cancel.set()
-
-        with ModelExporter(stage_limits(options), show) as exporter:
-            for job in jobs:
-                try:
-                    outcome = exporter.export(job, cancel)
-                except BuildCancelledError:
-                    break
-                except (RuntimeError, ValueError, OSError) as error:
-                    kind = job.source.value if job.source else "source"
-                    failures.append(f"{kind} → {job.target.value}: {error}")
-                    display.done(failures[-1])
-                else:
-                    outcomes.append(outcome)
-                    display.done(f"{outcome.file.path}: {outcome.proof.summary()}")
+    with (
+        StopSignals() as stop,
+        BuildDisplay(console, stop) as display,
+        ModelExporter(stage_limits(options), display.show) as exporter,
+    ):
+        for job in jobs:
+            try:
+                outcome = exporter.export(job, display.cancel)
+            except BuildCancelledError:
+                break
+            except (RuntimeError, ValueError, OSError) as error:
+                kind = job.source.value if job.source else "source"
+                failures.append(f"{kind} → {job.target.value}: {error}")
+                display.done(failures[-1])
+            else:
+                outcomes.append(outcome)
+                display.done(f"{outcome.file.path}: {outcome.proof.summary()}")
     for folder in dict.fromkeys(job.output for job in jobs):
         files = [outcome.file for outcome in outcomes if outcome.file.path.parent == folder]
         if files:
@@ -118,10 +111,8 @@ def _run(options: argparse.Namespace) -> int:
 def _jobs(options: argparse.Namespace) -> list[ExportJob]:
     from jetson_detect.builder.export_target import ExportTarget
     from jetson_detect.builder.model_exporter import ExportJob
-    from jetson_detect.builder.sources import choose_source
-    from jetson_detect.commands.build_arguments import frame_source
-    from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
-    from jetson_detect.core.model import Format, load_model
+    from jetson_detect.commands.build_arguments import frame_source, wanted_sources
+    from jetson_detect.core.model import load_model
     from jetson_detect.share import find_model
 
     folder = find_model(options.model)
@@ -130,12 +121,7 @@ def _jobs(options: argparse.Namespace) -> list[ExportJob]:
     names = list(filter(None, options.to.split(",")))
     if unknown := [name for name in names if name not in known] or not names:
         raise ValueError(f"--to {options.to}: {unknown} is not known: use {', '.join(known)}")
-    sources: list[Format | None] = [None]
-    if options.source == _ALL:
-        there = {file.format for file in model.files if file.path.exists()}
-        sources = [each for each in SOURCE_FORMATS if each in there]
-    elif options.source:
-        sources = [choose_source(model, Format(options.source)).format]
+    sources = wanted_sources(options, model)
     return [
         ExportJob(
             folder,
@@ -179,22 +165,15 @@ def _table(outcomes: Sequence[ExportOutcome]) -> Table:
 
 
 def _row(outcome: ExportOutcome) -> tuple[str, ...]:
+    from jetson_detect.commands.comparison_cells import comparison_cells
     from jetson_detect.core.exports.report import size_on_disk
 
     seen = outcome.proof.comparison
     cells: tuple[str, ...] = ("-",) * 8
     if seen is not None:
-        errors, truth, found = seen.tensors.errors, seen.against_truth, seen.detections
-        cells = (
-            f"{max(error.relative for error in errors):.1e}" if errors else "-",
-            f"{max(error.rms for error in errors):.1e}" if errors else "-",
-            "-" if seen.against_source is None else f"{seen.against_source.engine50:.4f}",
-            "-" if truth is None else f"{truth.source50:.4f} {truth.engine50:.4f}",
-            f"{found.box_px.p99:.2f}",
-            f"{found.matched} {found.missed} {found.extra}",
-            f"{seen.source.inference.p50_ms:.2f}",
-            f"{seen.engine.inference.p50_ms:.2f}",
-        )
+        errors = seen.tensors.errors
+        largest = f"{max(error.relative for error in errors):.1e}" if errors else "-"
+        cells = (largest, *comparison_cells(seen))
     return (
         outcome.source.format.value,
         outcome.file.path.name,

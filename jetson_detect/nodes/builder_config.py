@@ -20,6 +20,7 @@ from jetson_detect.core.engines.content_hash import SOURCE_FORMATS
 from jetson_detect.core.engines.proof import ProofLimits
 from jetson_detect.core.model import Format, Precision
 from jetson_detect.core.onnx_graphs import NmsMode
+from jetson_detect.nodes.managed_config import ManagedConfig
 from jetson_detect.nodes.parameters import parameter
 from jetson_detect.nodes.qos import ENGINES_TOPIC
 
@@ -98,7 +99,7 @@ class ProofConfig:
 
 
 @dataclass(frozen=True)
-class BuilderConfig:
+class BuilderConfig(ManagedConfig):
     """What can be said about the builder node.
 
     Whatever names a place on the disk can only be given at start: parameters can be set over the
@@ -209,11 +210,6 @@ class BuilderConfig:
         "Build what is missing when the node is activated, and when parameters or models' files "
         "change; false leaves it to the service ~/build.",
     )
-    autostart: bool = parameter(
-        True,
-        "Configure and activate at start; false leaves that to a life cycle manager.",
-        read_only=True,
-    )
     engines_topic: str = parameter(
         ENGINES_TOPIC,
         "Topic that tells which engines there are; the same as the detector's.",
@@ -223,12 +219,6 @@ class BuilderConfig:
         30.0,
         "Seconds between two looks at the models' files and at the cache; 0 for none.",
         range=(0.0, 86400.0),
-        read_only=True,
-    )
-    diagnostics_period_s: float = parameter(
-        1.0,
-        "Seconds between two messages on /diagnostics; 0 for none.",
-        range=(0.0, 3600.0),
         read_only=True,
     )
 

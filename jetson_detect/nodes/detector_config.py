@@ -18,6 +18,7 @@ from jetson_detect.nodes.backend_config import (
     TfliteConfig,
     backend_options,
 )
+from jetson_detect.nodes.managed_config import ManagedConfig
 from jetson_detect.nodes.parameters import parameter
 from jetson_detect.nodes.qos import ENGINES_TOPIC, QoSConfig
 
@@ -28,7 +29,7 @@ MODELS_OWN = -1.0
 
 
 @dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(ManagedConfig):
     """What can be said about the detector node."""
 
     model: str = parameter(
@@ -72,20 +73,9 @@ class DetectorConfig:
     image_qos: QoSConfig = parameter(
         QoSConfig(), "Quality of service of the image subscriptions", read_only=True
     )
-    autostart: bool = parameter(
-        True,
-        "Configure and activate at start; false leaves that to a life cycle manager.",
-        read_only=True,
-    )
     silence_warning_s: float = parameter(
         5.0,
         "Say so when a camera has sent nothing for this many seconds; 0 is never.",
-        range=(0.0, 3600.0),
-        read_only=True,
-    )
-    diagnostics_period_s: float = parameter(
-        1.0,
-        "Seconds between two messages on /diagnostics; 0 for none.",
         range=(0.0, 3600.0),
         read_only=True,
     )

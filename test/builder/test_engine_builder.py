@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import psutil
 import pytest
+import yaml
 
 from jetson_detect.builder.build_progress import BuildProgress
 from jetson_detect.builder.engine_builder import EngineBuilder
@@ -211,6 +212,30 @@ def test_a_model_that_changed_under_the_cache_and_its_builder_is_built_anew(work
     # Nothing that the builder had kept of the other file was used.
     assert {"convert", "reference"} <= set(outcome.entry.record.timing)
     assert len(workshop.cache.entries()) == 2
+
+
+def test_a_detector_is_told_where_nothing_was_built_yet(workshop):
+    found = workshop.find()
+    assert (found.files, found.refusals) == ((), ())
+    assert found.absence.startswith("no engine of model 'demo' was built yet in ")
+    workshop.engine()
+    assert workshop.find().absence == ""
+
+
+def test_a_found_engine_has_the_tensors_names_that_its_source_has_in_the_model_now(workshop):
+    workshop.engine()
+    path = workshop.model / "model.yaml"
+    before = path.read_text()
+    description = yaml.safe_load(before)
+    names = {"heatmap": "other"}
+    for file in description["files"]:
+        if file["format"] == "onnx":
+            file["tensors"] = names
+    path.write_text(yaml.safe_dump(description))
+    found = workshop.find()
+    path.write_text(before)
+    assert [file.tensors for file in found.files] == [names]
+    assert [file.tensors for file in workshop.find().files] == [{}]
 
 
 def test_an_engine_of_another_tensorrt_is_not_loaded_and_says_so(machine, workshop):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from jetson_detect.core.backends import choice as choice_module
-from jetson_detect.core.backends.choice import find_choices
+from jetson_detect.core.backends.choice import MissingChoice, find_choices
 from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.model import Format, ModelFile, ModelSpec, Precision, load_model
 from jetson_detect.share import find_model
@@ -131,8 +131,31 @@ def test_an_engine_that_was_built_here_goes_before_the_one_that_the_model_brings
     assert missing == ()
 
 
-def test_why_a_built_engine_cannot_be_used_is_told_where_there_is_no_other():
-    engines = EngineFiles(refusals=("fp16: TensorRT 8.5.3.1 instead of 8.6.0",))
-    _, missing = find_choices(DEMO, ("tensorrt",), engines=engines)
-    assert missing[0].reason.endswith("; fp16: TensorRT 8.5.3.1 instead of 8.6.0")
+REFUSED = EngineFiles(refusals=("fp16: TensorRT 8.5.3.1 instead of 8.6.0", "int8: broken"))
+
+
+def test_why_built_engines_cannot_be_used_is_told_where_there_is_no_other():
+    _, missing = find_choices(DEMO, ("tensorrt",), engines=REFUSED)
+    assert missing[0].reason.endswith("; fp16: TensorRT 8.5.3.1 instead of 8.6.0; int8: broken")
+    assert missing[0].expected
+
+
+def test_why_built_engines_cannot_be_used_is_told_without_a_warning_where_the_model_has_one():
+    choices, missing = find_choices(EVERYTHING, ("tensorrt",), engines=REFUSED)
+    assert names(choices) == ["tensorrt:tensorrt_fp16"]
+    reason = "fp16: TensorRT 8.5.3.1 instead of 8.6.0; int8: broken"
+    assert missing == (MissingChoice("tensorrt", reason, expected=False),)
+
+
+def test_engines_that_are_refused_beside_one_that_fits_are_not_told():
+    built = ModelFile(Format.TENSORRT, DEMO.source.parent / "built.plan", Precision.FP16)
+    for model in (DEMO, EVERYTHING):
+        engines = replace(REFUSED, files=(built,))
+        assert find_choices(model, ("tensorrt",), engines=engines)[1] == ()
+
+
+def test_that_nothing_was_built_yet_is_told_where_the_model_has_no_engine_either():
+    engines = EngineFiles(absence="no engine was built yet")
+    _, missing = find_choices(DEMO, ("tensorrt", "tensorflow"), engines=engines)
+    assert [each.reason.endswith("; no engine was built yet") for each in missing] == [True]
     assert find_choices(EVERYTHING, ("tensorrt",), engines=engines)[1] == ()

@@ -5,8 +5,14 @@ import sys
 
 import pytest
 
-from jetson_detect.core.backends import BACKENDS, BackendError, open_backend
-from jetson_detect.core.model import Format, Precision, load_model
+from jetson_detect.core.backends import (
+    BACKENDS,
+    BackendError,
+    backend_of,
+    open_backend,
+    open_by_format,
+)
+from jetson_detect.core.model import Format, ModelFile, Precision, load_model
 from jetson_detect.share import find_model
 
 MODEL = load_model(find_model("demo"))
@@ -29,6 +35,21 @@ def test_every_backend_can_be_imported_and_no_library_comes_with_it():
 def test_every_format_has_one_backend_that_runs_it():
     formats = [kind for kinds, _, _ in BACKENDS.values() for kind in kinds]
     assert sorted(formats) == sorted(Format)
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_a_file_belongs_to_the_backend_that_lists_its_format(kind, tmp_path):
+    assert kind in BACKENDS[backend_of(ModelFile(kind, tmp_path / "file"))][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Format.ONNX, "onnxruntime"), (Format.TFLITE, "tflite")]
+)
+def test_a_file_is_opened_by_the_backend_of_its_format(kind, name):
+    library = {"onnxruntime": "onnxruntime", "tflite": "ai_edge_litert"}[name]
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    with open_by_format(MODEL.files_for([kind])[0]) as backend:
+        assert backend.description.backend == name
 
 
 def test_an_unknown_backend_is_refused_with_the_known_ones():

@@ -145,6 +145,28 @@ def test_the_network_has_the_outputs_that_the_targets_expect() -> None:
     assert 150_000 < model.count_params() < 250_000
 
 
+def test_the_trainer_takes_bytes_and_gives_what_the_losses_want() -> None:
+    missing = [name for name in ("tensorflow", "keras") if not importlib.util.find_spec(name)]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    import keras
+
+    from training.fitting import make_trainer
+    from training.losses import CHANNELS
+
+    image = keras.Input((4, 4, 3))
+    parts = [keras.layers.Conv2D(count, 1)(image) for count in CHANNELS]
+    model = keras.Model(image, dict(zip(("heatmap", "offset", "size"), parts)))
+    picture = np.random.default_rng(3).integers(0, 256, (2, 4, 4, 3), np.uint8)
+    outputs = model(picture / np.float32(255.0))
+    guess = make_trainer(model)(picture)
+    expected = [np.asarray(outputs[name]) for name in ("heatmap", "offset", "size")]
+    np.testing.assert_allclose(guess, np.concatenate(expected, axis=-1), rtol=0, atol=1e-6)
+    assert {id(each) for each in make_trainer(model).trainable_variables} == {
+        id(each) for each in model.trainable_variables
+    }
+
+
 def test_the_losses_are_least_at_the_truth() -> None:
     missing = [name for name in ("tensorflow", "keras") if not importlib.util.find_spec(name)]
     if missing:

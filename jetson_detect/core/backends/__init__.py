@@ -35,8 +35,10 @@ __all__ = [
     "TensorrtOptions",
     "TensorrtRuntime",
     "TfliteOptions",
+    "backend_of",
     "files_for",
     "open_backend",
+    "open_by_format",
     "open_file",
 ]
 
@@ -109,6 +111,23 @@ def files_for(
             f"the model has {present}"
         )
     return tuple(files)
+
+
+def backend_of(file: ModelFile) -> str:
+    """Return the name of the backend that runs a file's format."""
+    return next(name for name, (formats, *_) in BACKENDS.items() if file.format in formats)
+
+
+def open_by_format(file: ModelFile, options: BackendOptions = BackendOptions()) -> Backend:
+    """Load a file with the backend that runs its format.
+
+    Raises
+    ------
+    BackendError
+        If it cannot be loaded.
+
+    """
+    return open_file(backend_of(file), file, options)
 
 
 def open_file(name: str, file: ModelFile, options: BackendOptions = BackendOptions()) -> Backend:

@@ -38,7 +38,7 @@ class BackendChoice:
 
 @dataclass(frozen=True)
 class MissingChoice:
-    """A backend for which the model has no file."""
+    """A backend for which the model has no file, or not the one that it should run."""
 
     backend: str
     reason: str
@@ -68,7 +68,8 @@ def find_choices(
 
     Returns
     -------
-    What to try, best first, and the backends that the model has no file for.
+    What to try, best first, and what cannot be tried: the backends that the model has no file for,
+    and the engines that were built for it and are refused, where it runs one that it brings itself.
 
     Raises
     ------
@@ -87,13 +88,19 @@ def find_choices(
     choices: list[BackendChoice] = []
     missing: list[MissingChoice] = []
     for name, expected in ordered:
-        files = engines.of(precision) if name == "tensorrt" else ()
+        built = engines if name == "tensorrt" else NO_ENGINES
+        files = built.of(precision)
+        reasons = () if files else built.refusals
         try:
             files += files_for(model, name, precision)
         except BackendError as error:
             if not files:
-                reasons = engines.refusals if name == "tensorrt" else ()
-                missing.append(MissingChoice(name, "; ".join((str(error), *reasons)), expected))
+                told = filter(None, (str(error), *reasons, built.absence))
+                missing.append(MissingChoice(name, "; ".join(told), expected))
+        else:
+            if reasons:
+                # The model's own engine runs on this backend: no reason to warn.
+                missing.append(MissingChoice(name, "; ".join(reasons), expected=False))
         choices += [BackendChoice(name, file, expected) for file in files]
     return tuple(choices), tuple(missing)
 

@@ -13,11 +13,9 @@ from jetson_detect.core.tensorrt_library.features import Features
 if TYPE_CHECKING:
     import tensorrt as trt
 
-BuildProgress = Callable[[str, float | None], None]
-"""Called with the phase in words and how much of the whole build is done, 0 to 1; None where
-TensorRT does not tell (8.5, 8.6).  It is called often, one call at a time, in threads of
-TensorRT's too.  What it raises, a :class:`.build_errors.BuildCancelledError` for one, stops the
-build and comes out of ``build_engine``; versions that tell no progress stop between phases only."""
+ProgressCallback = Callable[[str, float | None], None]
+"""Told what is being done, in words, and which part of it is behind, 0 to 1; None where nobody
+knows."""
 
 
 @dataclass(eq=False)
@@ -37,7 +35,7 @@ class _Phase:
 class ProgressTracker:
     """Follows the phases that TensorRT tells, and tells them on; TensorRT's threads may call it."""
 
-    def __init__(self, report: BuildProgress | None, features: Features) -> None:
+    def __init__(self, report: ProgressCallback | None, features: Features) -> None:
         self._report = report
         self._lock = threading.Lock()
         self._phases: dict[str, _Phase] = {}

@@ -17,7 +17,7 @@ from jetson_detect.core.engines.build_options import (
     onnx_form,
 )
 from jetson_detect.core.engines.build_progress import (
-    BuildProgress,
+    ProgressCallback,
     ProgressTracker,
     progress_monitor,
 )
@@ -39,10 +39,10 @@ __all__ = [
     "BuildError",
     "BuildNotes",
     "BuildOptions",
-    "BuildProgress",
     "BuiltEngine",
     "HardwareCompatibility",
     "OnnxForm",
+    "ProgressCallback",
     "build_engine",
     "onnx_form",
 ]
@@ -58,7 +58,7 @@ class BuiltEngine:
 
 
 def build_engine(
-    onnx: Path, options: BuildOptions = BuildOptions(), progress: BuildProgress | None = None
+    onnx: Path, options: BuildOptions = BuildOptions(), progress: ProgressCallback | None = None
 ) -> BuiltEngine:
     """Build a plan for the current GPU; takes seconds to many minutes.
 
@@ -70,7 +70,10 @@ def build_engine(
     options:
         How.
     progress:
-        Told how far it is, and able to stop it.
+        Told the phase and how much of the whole build is done; None where TensorRT does not tell
+        (8.5, 8.6).  It is called often, one call at a time, in threads of TensorRT's too.  What it
+        raises, a :class:`BuildCancelledError` for one, stops the build and comes out of here;
+        versions that tell no progress stop between phases only.
 
     Raises
     ------

@@ -79,6 +79,8 @@ class Usable:
     """Best first: of the newest recipe, then with the lowest proven latency, then the newest."""
     refusals: tuple[str, ...]
     """A sentence for each engine of the model that is not among them."""
+    absence: str
+    """That none was built yet, where there is neither one nor the other; empty else."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class EngineCache:
         Args:
             model: the name in model.yaml.
             sources: hashes of the model's files, from
-                :func:`~jetson_detect.core.engines.content_hash.source_hashes`.
+                :func:`~jetson_detect.core.engines.content_hash.sources_by_hash`.
             machine: where they are to run.
             precision: only this one; None for any.
 
@@ -204,11 +206,10 @@ class EngineCache:
                     refusals.append(str(error))
                 continue
             entries.append(entry)
-        if not entries and not refusals:
-            refusals.append(self._nothing_built(model))
+        absence = "" if entries or refusals else self._nothing_built(model)
         entries.sort(key=lambda entry: entry.sidecar.created, reverse=True)
         entries.sort(key=_slowness)
-        return Usable(tuple(entries), tuple(refusals))
+        return Usable(tuple(entries), tuple(refusals), absence)
 
     def entries(self, rejected: bool = False) -> tuple[Entry, ...]:
         """Return the engines whose sidecars are sound, by model, precision and age.

@@ -82,19 +82,20 @@ def content_sha256(file: ModelFile | Path) -> str:
         ) from error
 
 
-def source_hashes(model: ModelSpec) -> frozenset[str]:
-    """Return the hashes of a model's files that an engine can be built from.
+def sources_by_hash(model: ModelSpec) -> dict[str, ModelFile]:
+    """Return a model's files that an engine can be built from, by the hashes of their content.
 
-    Files that are missing or cannot be read are left out; the latter are logged.
+    Files that are missing or cannot be read are left out; the latter are logged.  Of files with
+    the same content the first in model.yaml stands for all.
     """
-    hashes = set()
+    sources: dict[str, ModelFile] = {}
     for file in model.files_for(SOURCE_FORMATS):
         if file.path.exists():
             try:
-                hashes.add(content_sha256(file))
+                sources.setdefault(content_sha256(file), file)
             except ContentError as error:
                 _logger.warning("%s", error)
-    return frozenset(hashes)
+    return sources
 
 
 def file_sha256(path: Path, fresh: bool = False) -> str:

@@ -15,6 +15,8 @@ class EngineFiles:
     """Proven engines that fit this machine, best first."""
     refusals: tuple[str, ...] = ()
     """Why others, that were built as well, cannot be used."""
+    absence: str = ""
+    """That none was built yet, where that is so."""
 
     def of(self, precision: Precision | None) -> tuple[ModelFile, ...]:
         """Return the files of one precision; all of them for None."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from typing import TypeVar
+
+from jetson_detect.core.closing import Closing
+
+L = TypeVar("L", bound="Lock")
 
 _MODE = 0o644
 
@@ -20,7 +25,28 @@ def is_still(handle: int, path: Path) -> bool:
         return False
 
 
-class FileLock:
+class Lock(Closing):
+    """A lock that a ``with`` block takes and gives back."""
+
+    @abstractmethod
+    def acquire(self) -> object:
+        """Take the lock."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give the lock back; may be called twice."""
+
+    def close(self) -> None:
+        """Give the lock back, as :meth:`release` does."""
+        self.release()
+
+    def __enter__(self: L) -> L:
+        """Take the lock; errors are those of :meth:`acquire`."""
+        self.acquire()
+        return self
+
+
+class FileLock(Lock):
     """An exclusive lock on a file, which is made for it and removed with it.
 
     Children that inherit the file hold the lock as well, until they end.
@@ -87,15 +113,3 @@ class FileLock:
             yield had
         finally:
             self.release()
-
-    def __enter__(self) -> FileLock:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 
 from jetson_detect.core.engines.cache_folder import CacheError
 from jetson_detect.core.engines.entry import utc
-from jetson_detect.core.engines.file_lock import FileLock
+from jetson_detect.core.engines.file_lock import FileLock, Lock
 
 _LONGEST_COMMAND = 200
 _POLL_S = 0.1
@@ -52,10 +51,10 @@ class LockWaitCancelledError(CacheError):
     """The wait for another build was given up because the caller wanted it."""
 
 
-class BuildLock:
+class BuildLock(Lock):
     """The right to build one target; goes with the process, however it ends.
 
-    ``with`` takes it, unless :meth:`acquire` did so before, and gives it back.
+    ``with`` takes it without waiting, unless :meth:`acquire` did so before, and gives it back.
     A child that inherits :meth:`fileno` keeps the right, should this process be killed, until it
     ends itself.
     """
@@ -139,16 +138,3 @@ class BuildLock:
                 "and this user may write there"
             ) from error
         return had
-
-    def __enter__(self) -> BuildLock:
-        """Take the lock without waiting; errors are those of :meth:`acquire`."""
-        self.acquire()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()

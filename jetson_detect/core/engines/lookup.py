@@ -7,16 +7,11 @@ from dataclasses import replace
 
 from jetson_detect.core.backends.base import BackendUnavailableError, TensorrtRuntime
 from jetson_detect.core.closing import Closing
-from jetson_detect.core.engines.cache import CacheError, EngineCache, Entry
-from jetson_detect.core.engines.content_hash import (
-    SOURCE_FORMATS,
-    ContentError,
-    content_sha256,
-    source_hashes,
-)
+from jetson_detect.core.engines.cache import CacheError, EngineCache
+from jetson_detect.core.engines.content_hash import sources_by_hash
 from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.engines.machine import MachineIdentity, read_machine
-from jetson_detect.core.model import ModelFile, ModelSpec
+from jetson_detect.core.model import ModelSpec
 
 
 class EngineLookup(Closing):
@@ -55,7 +50,8 @@ class EngineLookup(Closing):
         try:
             if self._machine is None:
                 self._machine = read_machine(self._device, self._runtime)
-            usable = self._cache.usable(model.name, source_hashes(model), self._machine)
+            sources = sources_by_hash(model)
+            usable = self._cache.usable(model.name, sources, self._machine)
         except (BackendUnavailableError, CacheError) as error:
             return EngineFiles(refusals=(str(error),))
         files, refusals = [], list(usable.refusals)
@@ -67,20 +63,13 @@ class EngineLookup(Closing):
                 except CacheError as error:
                     refusals.append(str(error))
                 else:
-                    files.append(_file(model, entry))
+                    # With the names that the source has in model.yaml now.
+                    tensors = sources[entry.identity.source].tensors
+                    files.append(replace(entry.model_file, tensors=tensors))
             self._holds.close()
             self._holds = holds.pop_all()
-        return EngineFiles(tuple(files), tuple(refusals))
+        return EngineFiles(tuple(files), tuple(refusals), usable.absence)
 
     def close(self) -> None:
         """Let go of what was found; may be called twice."""
         self._holds.close()
-
-
-def _file(model: ModelSpec, entry: Entry) -> ModelFile:
-    """Return an engine as a file of its model, with the names that its source has there now."""
-    for source in model.files_for(SOURCE_FORMATS):
-        with contextlib.suppress(ContentError):
-            if content_sha256(source) == entry.identity.source:
-                return replace(entry.model_file, tensors=source.tensors)
-    return entry.model_file

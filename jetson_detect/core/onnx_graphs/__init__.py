@@ -2,7 +2,7 @@
 
 from jetson_detect.core.onnx_graphs.errors import OnnxGraphError
 from jetson_detect.core.onnx_graphs.float16 import Float16Model, bake_float16
-from jetson_detect.core.onnx_graphs.inputs import FloatInputs, float_inputs
+from jetson_detect.core.onnx_graphs.inputs import FloatInputs, float_inputs, reads_bytes_uncast
 from jetson_detect.core.onnx_graphs.int8 import (
     Calibration,
     Int8Options,
@@ -27,6 +27,7 @@ __all__ = [
     "bake_float16",
     "float_inputs",
     "quantize_int8",
+    "reads_bytes_uncast",
     "restore_upsampling",
     "tidy",
     "treat_nms",

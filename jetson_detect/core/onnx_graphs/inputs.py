@@ -37,6 +37,25 @@ class FloatInputs:
     """What was done, in sentences."""
 
 
+def reads_bytes_uncast(model: onnx.ModelProto) -> bool:
+    """Say whether something else than a ``Cast`` reads an input of bytes (uint8).
+
+    No TensorRT takes such a network as it is, for the reasons that :func:`float_inputs` gives,
+    which makes one of it that all take.  A ``Shape``, which TensorRT would let pass, counts as
+    such a reader too.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If onnx is not installed.
+
+    """
+    names = {info.name for info in _byte_inputs(model.graph)}
+    return any(
+        node.op_type != "Cast" and not names.isdisjoint(node.input) for node in model.graph.node
+    )
+
+
 def float_inputs(model: onnx.ModelProto) -> FloatInputs:
     """Let inputs of bytes (uint8) take the same numbers, 0 to 255, as float32.
 
@@ -58,20 +77,22 @@ def float_inputs(model: onnx.ModelProto) -> FloatInputs:
 
     """
     onnx = import_onnx()
-    byte, real = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     graph = changed.graph
     changes = []
-    for info in graph.input:
-        if info.type.tensor_type.elem_type != byte:
-            continue
-        info.type.tensor_type.elem_type = real
+    for info in _byte_inputs(graph):
+        info.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
         _drop_needless_casts(graph, _moved(graph, info.name))
         changes.append(
             f"Input '{info.name}' takes the numbers 0 to 255 as float32 instead of uint8."
         )
     return FloatInputs(tidy(changed) if changes else changed, tuple(changes))
+
+
+def _byte_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    byte = import_onnx().TensorProto.UINT8
+    return [info for info in graph.input if info.type.tensor_type.elem_type == byte]
 
 
 def _moved(graph: onnx.GraphProto, name: str) -> set[str]:

@@ -298,7 +298,7 @@ def test_the_fastest_engine_of_the_newest_recipe_comes_first(cache):
     usable = cache.usable("demo", [SOURCE], MACHINE)
     found = [(entry.identity.recipe, entry.identity.precision) for entry in usable.entries]
     assert found == [(2, "int8"), (2, "fp16"), (2, "fp32"), (2, "bf16"), (1, "fp16")]
-    assert usable.refusals == ()
+    assert (usable.refusals, usable.absence) == ((), "")
 
 
 def test_engines_of_other_machines_sources_and_precisions_are_refused_by_name(cache):
@@ -317,10 +317,13 @@ def test_engines_of_other_machines_sources_and_precisions_are_refused_by_name(ca
 
 
 def test_a_model_without_engines_or_files_says_so(cache):
-    refusals = cache.usable("demo", [], MACHINE).refusals
-    assert refusals == (f"no engine of model 'demo' was built yet in {cache.folder}",)
+    usable = cache.usable("demo", [], MACHINE)
+    assert usable.absence == f"no engine of model 'demo' was built yet in {cache.folder}"
+    assert usable.refusals == ()
     cache.promote(identity(), PLAN, RECORD)
-    (refusal,) = cache.usable("demo", [], MACHINE).refusals
+    usable = cache.usable("demo", [], MACHINE)
+    assert usable.absence == ""
+    (refusal,) = usable.refusals
     assert refusal.endswith(
         "source abababababab instead of any file that is there (the model's file changed)"
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from jetson_detect.core.engines.content_hash import (
     ContentError,
     content_sha256,
     file_sha256,
-    source_hashes,
+    sources_by_hash,
 )
 from jetson_detect.core.engines.onnx_external_data import external_data_files
 from jetson_detect.core.model import Format, ModelFile, load_model
@@ -249,5 +250,25 @@ def test_a_changed_byte_is_seen_even_if_size_and_time_are_as_before(tmp_path, mo
 def test_the_sources_of_a_model_are_what_engines_are_built_from():
     model = load_model(find_model("demo"))
     files = [file for file in model.files if file.format in (Format.ONNX, Format.KERAS)]
-    assert source_hashes(model) == {content_sha256(file) for file in files}
+    assert sources_by_hash(model) == {content_sha256(file): file for file in files}
     assert len(files) >= 1
+
+
+def test_of_sources_with_one_content_the_first_stands_for_all(tmp_path):
+    for name in ("a.pb", "b.pb"):
+        (tmp_path / name).write_bytes(b"weights")
+    first, second, missing = (
+        ModelFile(Format.FROZEN_GRAPH, tmp_path / name) for name in ("b.pb", "a.pb", "c.pb")
+    )
+    model = replace(load_model(find_model("demo")), files=(missing, first, second))
+    assert list(sources_by_hash(model).values()) == [first]
+
+
+def test_a_source_that_cannot_be_read_is_left_out_and_told(tmp_path, caplog):
+    empty, good = tmp_path / "empty", tmp_path / "good.pb"
+    empty.mkdir()
+    good.write_bytes(b"weights")
+    files = (ModelFile(Format.SAVED_MODEL, empty), ModelFile(Format.FROZEN_GRAPH, good))
+    model = replace(load_model(find_model("demo")), files=files)
+    assert list(sources_by_hash(model).values()) == [files[1]]
+    assert f"{empty}: is an empty folder" in caplog.text

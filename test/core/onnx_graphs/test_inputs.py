@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jetson_detect.core.onnx_graphs import OnnxGraphError, float_inputs
+from jetson_detect.core.onnx_graphs import OnnxGraphError, float_inputs, reads_bytes_uncast
 
 BYTES = [("image", "uint8", [1, 2, 2, 3])]
 REALS = [("y", "float32", [1, 3, 2, 2])]
@@ -81,3 +81,41 @@ def test_other_inputs_stay(demo_model):
     result = float_inputs(demo_model)
     assert result.changes == ()
     assert result.model == demo_model
+
+
+CAST = ("Cast", ["image"], ["real"], {"to": 1})
+TURN = ("Transpose", ["real"], ["y"], TO_NCHW)
+
+
+def test_bytes_that_only_casts_read_can_be_kept(build):
+    assert not reads_bytes_uncast(build([CAST, TURN], BYTES, REALS))
+    again = ("Cast", ["image"], ["again"], {"to": 6})
+    both = [*REALS, ("again", "int32", [1, 2, 2, 3])]
+    assert not reads_bytes_uncast(build([CAST, again, TURN], BYTES, both))
+
+
+@pytest.mark.parametrize(
+    ("other", "dtype", "shape"),
+    [
+        (("Identity", ["image"], ["other"]), "uint8", [1, 2, 2, 3]),
+        (("Shape", ["image"], ["other"]), "int64", [4]),
+        (("Transpose", ["image"], ["other"], TO_NCHW), "uint8", [1, 3, 2, 2]),
+    ],
+)
+def test_one_reader_of_bytes_that_is_no_cast_suffices(build, other, dtype, shape):
+    model = build([CAST, other, TURN], BYTES, [*REALS, ("other", dtype, shape)])
+    assert reads_bytes_uncast(model)
+
+
+def test_who_reads_other_inputs_does_not_matter(build):
+    two = [*BYTES, ("real_image", "float32", [1, 2, 2, 3])]
+    turn = ("Transpose", ["real_image"], ["z"], TO_NCHW)
+    model = build([CAST, TURN, turn], two, [*REALS, ("z", "float32", [1, 3, 2, 2])])
+    assert not reads_bytes_uncast(model)
+
+
+def test_float_inputs_leaves_no_bytes_to_be_read(build):
+    moved = [("Transpose", ["image"], ["moved"], TO_NCHW), ("Cast", ["moved"], ["y"], {"to": 1})]
+    model = build(moved, BYTES, REALS)
+    assert reads_bytes_uncast(model)
+    assert not reads_bytes_uncast(float_inputs(model).model)

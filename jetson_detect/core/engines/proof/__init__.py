@@ -8,6 +8,7 @@ judges them by :class:`ProofLimits`.
 
 from __future__ import annotations
 
+from jetson_detect.core.engines.proof.comparison import Comparison
 from jetson_detect.core.engines.proof.errors import FaultyNetworkError, ProofError
 from jetson_detect.core.engines.proof.frame_run import RunOptions
 from jetson_detect.core.engines.proof.limits import ProofLimits
@@ -16,6 +17,7 @@ from jetson_detect.core.engines.proof.proving import LayerCounts, prove
 from jetson_detect.core.engines.proof.reference import Reference, run_reference
 
 __all__ = [
+    "Comparison",
     "FaultyNetworkError",
     "LayerCounts",
     "Proof",

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from jetson_detect.core.backend_measurement import LOWEST_SCORE
-from jetson_detect.core.backends import BACKENDS, open_file
+from jetson_detect.core.backends import open_by_format
 from jetson_detect.core.backends.base import (
     Backend,
     BackendDescription,
@@ -93,19 +93,6 @@ class FrameRun:
 def weakest_score(model: ModelSpec) -> float:
     """Return the score from which on candidates are looked at; average precision wants it low."""
     return min(LOWEST_SCORE, model.thresholds.score)
-
-
-def open_by_format(file: ModelFile, options: BackendOptions) -> Backend:
-    """Open a file with the backend that runs its format.
-
-    Raises
-    ------
-    BackendError
-        If it cannot be loaded.
-
-    """
-    name = next(name for name, (formats, *_) in BACKENDS.items() if file.format in formats)
-    return open_file(name, file, options)
 
 
 def run_frames(

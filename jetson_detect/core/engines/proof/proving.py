@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from jetson_detect.core.backends import open_by_format
 from jetson_detect.core.engines.proof.comparison import Comparison
 from jetson_detect.core.engines.proof.detection_agreement import (
     AveragePrecision,
@@ -18,7 +19,6 @@ from jetson_detect.core.engines.proof.frame_run import (
     FrameRun,
     Opener,
     RunOptions,
-    open_by_format,
     run_frames,
 )
 from jetson_detect.core.engines.proof.judgement import find_failures, find_warnings

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jetson_detect.core.backends import open_by_format
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.engines.proof.errors import ProofError
 from jetson_detect.core.engines.proof.frame_run import (
@@ -19,7 +20,6 @@ from jetson_detect.core.engines.proof.frame_run import (
     NetworkFacts,
     Opener,
     RunOptions,
-    open_by_format,
     run_frames,
 )
 from jetson_detect.core.model import HeadSpec, ModelFile, ModelSpec
