@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,11 +96,16 @@ class ImageTransform:
         """Network pixels per source pixel in x and y."""
         return self.content_width / self.source_width, self.content_height / self.source_height
 
-    @property
+    @cached_property
     def _box_map(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scale and offset, (4,) each, of x_min, y_min, x_max, y_max."""
         offset = np.array([self.content_x, self.content_y] * 2, np.float64)
         return np.array(self.scale * 2), offset
+
+    @cached_property
+    def _limits(self) -> NDArray[np.float64]:
+        """(4,): the largest x_min, y_min, x_max and y_max in the source."""
+        return np.array([self.source_width, self.source_height] * 2, np.float64)
 
     def boxes_to_network(self, boxes: NDArray[Any]) -> NDArray[np.float64]:
         """Map (N, 4) boxes (x_min, y_min, x_max, y_max) from source to network pixels."""
@@ -116,8 +122,8 @@ class ImageTransform:
         scale, offset = self._box_map
         source = (np.asarray(boxes, np.float64) - offset) / scale
         if clip:
-            limit = [self.source_width, self.source_height, self.source_width, self.source_height]
-            np.clip(source, 0.0, limit, out=source)
+            np.minimum(source, self._limits, out=source)
+            np.maximum(source, 0.0, out=source)
         rounded: NDArray[np.float32] = source.astype(np.float32)
         return rounded
 

@@ -10,25 +10,21 @@ from numpy.typing import NDArray
 
 from jetson_detect.core.backends.base import TensorInfo
 from jetson_detect.core.geometry import ImageTransform
-from jetson_detect.core.model import InputSpec, Interpolation, Layout
+from jetson_detect.core.model import ColorOrder, InputSpec, Layout
+from jetson_detect.core.pixel_values import channel_writer, table_writer, value_tables
 from jetson_detect.core.pixels import Pixels
-
-_INTERPOLATIONS = {
-    Interpolation.LINEAR: cv2.INTER_LINEAR,
-    Interpolation.AREA: cv2.INTER_AREA,
-    Interpolation.NEAREST: cv2.INTER_NEAREST,
-    Interpolation.CUBIC: cv2.INTER_CUBIC,
-}
+from jetson_detect.core.resizing import resize
 
 
 class Preprocessor:
-    """Resize, pad, reorder colours, normalise, quantise and lay out, in that order.
+    """Resize, reorder colours, normalise, quantise and lay out, in that order.
 
     A pixel is 8 bits and every step after the resize acts on one value at a time, so mean, scale
-    and quantisation together are one table of 256 entries a channel.  The resize is done on bytes;
-    the table then writes each value once, straight into the network's input.
+    and quantisation together are one function of 256 values a channel.  The resize is done on
+    bytes; then each value is written once, straight into its place in the network's input.
 
-    One instance holds one tensor, which the next call overwrites.
+    One instance holds one tensor, of which the next call overwrites the picture.  The padding
+    around it is written when a picture of another size comes: nobody else may write there.
     """
 
     def __init__(
@@ -66,21 +62,32 @@ class Preprocessor:
                 f"the model's input '{tensor.name}' has shape {tensor.shape}, but model.yaml says "
                 f"{expected} ({spec.layout.value}); correct 'input' in model.yaml"
             )
-        self._tables = _tables(spec, tensor)
-        uniform = all(np.array_equal(table, self._tables[0]) for table in self._tables)
-        self._joint_table = self._tables[0] if uniform else np.stack(self._tables, axis=-1)[None]
-        """For all channels at once: (256,) where they are alike, else (1, 256, C)."""
         if memory is None or memory.shape != expected or memory.dtype != tensor.dtype:
             memory = np.empty(expected, tensor.dtype)
         self._tensor: NDArray[Any] = memory
-        canvas_shape = (spec.height, spec.width) + ((channels,) if channels > 1 else ())
-        self._canvas: NDArray[np.uint8] = np.empty(canvas_shape, np.uint8)
-        self._planes: list[NDArray[np.uint8]] = [
-            np.empty((spec.height, spec.width), np.uint8) for _ in range(channels)
+        tables = value_tables(spec, tensor)
+        self._padding = [table[spec.padding_value] for table in tables]
+        self._writers = [
+            channel_writer(table, mean, scale)
+            for table, mean, scale in zip(tables, spec.mean, spec.scale)
         ]
-        self._resized: NDArray[np.uint8] = np.empty(0, np.uint8)
-        """The content before its colours are reordered."""
+        self._in_planes = channels == 1 or spec.layout is Layout.NCHW
+        """Whether channels are written one by one: their order then costs nothing."""
+        if not self._in_planes and any(
+            not np.array_equal(table, tables[0]) for table in tables[1:]
+        ):
+            self._writers[0] = table_writer(np.stack(tables, axis=-1)[None])
         self._transform: ImageTransform | None = None
+        self._content: list[NDArray[Any]] = []
+        """Where the picture goes: (h, w) for each channel, or (h, w, C) for all together."""
+        self._resized: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._ordered: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._planes: NDArray[np.uint8] = np.empty(0, np.uint8)
+
+    @property
+    def tensor(self) -> NDArray[Any]:
+        """The network's input, the same array at all times."""
+        return self._tensor
 
     def __call__(self, pixels: Pixels) -> tuple[NDArray[Any], ImageTransform]:
         """Fit a picture into the network's input.
@@ -92,12 +99,14 @@ class Preprocessor:
 
         """
         transform = self._fit(pixels.size)
-        top, left = transform.content_y, transform.content_x
-        content = self._canvas[
-            top : top + transform.content_height, left : left + transform.content_width
-        ]
-        self._resize(pixels, content)
-        self._normalise()
+        resized = self._resize(pixels.data)
+        if self._in_planes:
+            for plane, write, content in zip(
+                self._split(resized, pixels), self._writers, self._content
+            ):
+                write(plane, content)
+        else:
+            self._writers[0](self._reorder(resized, pixels), self._content[0])
         return self._tensor, transform
 
     def _fit(self, source_size: tuple[int, int]) -> ImageTransform:
@@ -110,71 +119,53 @@ class Preprocessor:
                 self._spec.resize,
                 self._spec.alignment,
             )
-            self._canvas[:] = self._spec.padding_value
+            rows = slice(current.content_y, current.content_y + current.content_height)
+            columns = slice(current.content_x, current.content_x + current.content_width)
+            image = self._tensor[0]
+            if self._spec.layout is Layout.NHWC:
+                image = image.transpose(2, 0, 1)
+            for plane, value in zip(image, self._padding):
+                plane[...] = value
+            self._content = (
+                [plane[rows, columns] for plane in image]
+                if self._in_planes
+                else [self._tensor[0, rows, columns]]
+            )
             self._transform = current
         return current
 
-    def _resize(self, pixels: Pixels, content: NDArray[np.uint8]) -> None:
-        """Resize into ``content`` and bring the colours into the model's order."""
-        height, width = content.shape[:2]
-        source: NDArray[np.uint8] = pixels.data
+    def _resize(self, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the picture in the size of the content, in the colours that it has."""
+        size = self._content[0].shape[:2]
+        if source.shape[:2] == size:
+            return source
+        self._resized = _with_shape(self._resized, (*size, *source.shape[2:]))
+        resize(source, self._resized, self._spec.interpolation)
+        return self._resized
+
+    def _reorder(self, image: NDArray[np.uint8], pixels: Pixels) -> NDArray[np.uint8]:
+        """Return a picture in the model's colours."""
         conversion = pixels.conversion_to(self._spec.color_order.value)
-        if source.shape[:2] != (height, width):
-            interpolation = _INTERPOLATIONS[self._spec.interpolation]
-            if interpolation == cv2.INTER_AREA and (
-                width > source.shape[1] or height > source.shape[0]
-            ):
-                interpolation = cv2.INTER_LINEAR  # enlarged by area, pixels would be repeated
-            if conversion is None:
-                cv2.resize(source, (width, height), dst=content, interpolation=interpolation)
-                return
-            shape = (height, width, *source.shape[2:])
-            if self._resized.shape != shape:
-                self._resized = np.empty(shape, np.uint8)
-            cv2.resize(source, (width, height), dst=self._resized, interpolation=interpolation)
-            source = self._resized
         if conversion is None:
-            np.copyto(content, source)
-        else:
-            cv2.cvtColor(source, conversion, dst=content)
+            return image
+        grey = self._spec.color_order is ColorOrder.GRAY
+        self._ordered = _with_shape(self._ordered, image.shape[:2] + (() if grey else (3,)))
+        cv2.cvtColor(image, conversion, dst=self._ordered)
+        return self._ordered
 
-    def _normalise(self) -> None:
-        """Write the canvas through the tables into the tensor."""
-        tensor, tables = self._tensor[0], self._tables
-        if self._spec.channels == 1:
-            plane = tensor[0] if self._spec.layout is Layout.NCHW else tensor[..., 0]
-            _look_up(self._canvas, tables[0], plane)
-        elif self._spec.layout is Layout.NCHW:
-            cv2.split(self._canvas, self._planes)
-            for plane, table, target in zip(self._planes, tables, tensor):
-                _look_up(plane, table, target)
-        else:
-            _look_up(self._canvas, self._joint_table, tensor)
-
-
-def _tables(spec: InputSpec, tensor: TensorInfo) -> list[NDArray[Any]]:
-    """One table of 256 network values for each channel."""
-    byte = np.arange(256, dtype=np.float64)
-    tables = []
-    for mean, scale in zip(spec.mean, spec.scale):
-        values = (byte - mean) * scale
-        if tensor.quantization is not None:
-            values = values / tensor.quantization.scale + tensor.quantization.zero_point
-        if np.issubdtype(tensor.dtype, np.integer):
-            limits = np.iinfo(tensor.dtype)
-            values = np.clip(np.rint(values), limits.min, limits.max)
-        tables.append(values.astype(tensor.dtype))
-    return tables
+    def _split(self, image: NDArray[np.uint8], pixels: Pixels) -> list[NDArray[np.uint8]]:
+        """Return a plane, (h, w), for each of the model's channels."""
+        order = self._spec.color_order
+        if pixels.format.channels == 1:
+            return [image.reshape(image.shape[:2])] * self._spec.channels
+        if order is ColorOrder.GRAY:
+            return [self._reorder(image, pixels)]
+        self._planes = _with_shape(self._planes, (image.shape[2], *image.shape[:2]))
+        planes = list(self._planes)
+        cv2.split(image, planes)
+        return planes[:3] if order.value == pixels.format.color_order else planes[2::-1]
 
 
-def _look_up(source: NDArray[np.uint8], table: NDArray[Any], target: NDArray[Any]) -> None:
-    """``target[...] = table[source]``, in place where OpenCV knows the type."""
-    if table.dtype in (np.uint8, np.int8, np.float32, np.float64):
-        written = cv2.LUT(source, table, dst=target)
-        if written is not target:  # OpenCV takes a new array where it cannot use ours
-            np.copyto(target, written.reshape(target.shape))
-    elif table.ndim == 1:
-        np.take(table, source, out=target)
-    else:
-        for channel in range(source.shape[2]):
-            target[..., channel] = table[0, :, channel][source[..., channel]]
+def _with_shape(array: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the array, or a new one if its shape is another."""
+    return array if array.shape == shape else np.empty(shape, np.uint8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -68,12 +68,11 @@ class Candidates:
 
     def take(self, index: NDArray[Any]) -> Candidates:
         """Return some of the candidates, in the order of the index."""
-        return replace(
-            self,
-            boxes=self.boxes[index],
-            scores=self.scores[index],
-            class_ids=self.class_ids[index],
-            angles=None if self.angles is None else self.angles[index],
+        return Candidates(
+            self.boxes[index],
+            self.scores[index],
+            self.class_ids[index],
+            None if self.angles is None else self.angles[index],
         )
 
 
@@ -113,8 +112,8 @@ def rank_hypotheses(
         class_ids = class_scores.argmax(axis=1)[:, None]
     else:
         class_ids = np.argsort(-class_scores, axis=1, kind="stable")[:, :count]
-    scores = np.take_along_axis(class_scores, class_ids, axis=1)
-    scores = np.where(scores >= selection.score_threshold, scores, np.float32(0))
+    scores = class_scores[np.arange(len(class_scores))[:, None], class_ids]
+    scores[scores < selection.score_threshold] = 0
     return scores, class_ids.astype(np.int32)
 
 
@@ -129,8 +128,11 @@ def class_mask(classes: int, selection: Selection) -> NDArray[np.bool_] | None:
 
 def keep_best(candidates: Candidates, selection: Selection) -> Candidates:
     """Return at most ``max_detections`` candidates, best first."""
-    order = np.argsort(-candidates.scores[:, 0], kind="stable")
-    return candidates.take(order[: selection.max_detections])
+    return candidates.take(_best_first(candidates)[: selection.max_detections])
+
+
+def _best_first(candidates: Candidates) -> _Indices:
+    return np.argsort(-candidates.scores[:, 0], kind="stable")
 
 
 def suppress(candidates: Candidates, selection: Selection) -> Candidates:
@@ -144,15 +146,15 @@ def suppress(candidates: Candidates, selection: Selection) -> Candidates:
     is_upright = candidates.angles is None
     most = MAX_CANDIDATES if is_upright else MAX_ROTATED_CANDIDATES
     survivors = _upright_survivors if is_upright else _rotated_survivors
-    candidates = keep_best(candidates, replace(selection, max_detections=most))
+    order = _best_first(candidates)[:most]
     # What is kept of the best n does not depend on the rest: where many are kept, few boxes need
     # to be compared.
     limit = selection.max_detections
     count = 2 * limit
     while True:
-        kept = survivors(candidates.take(np.arange(min(count, len(candidates)))), selection)
-        if len(kept) >= limit or count >= len(candidates):
-            return candidates.take(kept[:limit])
+        kept = survivors(candidates.take(order[:count]), selection)
+        if len(kept) >= limit or count >= len(order):
+            return candidates.take(order[kept[:limit]])
         count *= 2
 
 

@@ -61,3 +61,33 @@ def test_an_output_whose_shape_the_file_does_not_tell_may_have_any():
 def test_another_number_of_dimensions_is_refused():
     with pytest.raises(BackendError, match=r"has shape \(4,\), not \(1, 4\) as described"):
         check(np.zeros(4, np.float32), (1, 4))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numbers_are_finite_though_their_sum_is_not(kind):
+    check(np.full((3, 4), np.finfo(kind).max, kind))
+
+
+def test_infinities_that_cancel_are_found():
+    with pytest.raises(BackendError, match="2 of 4 numbers"):
+        check(np.array([np.inf, -np.inf, 0, 1], np.float32))
+
+
+def test_memory_that_is_neither_contiguous_nor_writable_is_checked_too():
+    whole = np.zeros((1, 8, 6), np.float32)
+    whole[0, 3, 2] = np.nan
+    for view, is_good in ((whole[..., ::2], False), (whole[..., 1::2], True), (whole, False)):
+        view.flags.writeable = False
+        if is_good:
+            check(view)
+        else:
+            with pytest.raises(BackendError, match="1 of"):
+                check(view)
+
+
+def test_every_half_precision_number_is_told_from_what_is_not_one():
+    every = np.arange(2**16, dtype=np.uint32).astype(np.uint16).view(np.float16)
+    check(every[np.isfinite(every)])
+    for bad in every[~np.isfinite(every)]:
+        with pytest.raises(BackendError, match="1 of 3"):
+            check(np.array([-2, bad, 3], np.float16))

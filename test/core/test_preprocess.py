@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jetson_detect.core.backends.base import Quantization, TensorInfo
-from jetson_detect.core.geometry import Alignment, ResizeMode
+from jetson_detect.core.geometry import Alignment, ImageTransform, ResizeMode
 from jetson_detect.core.model import ColorOrder, InputSpec, Interpolation, Layout
 from jetson_detect.core.pixels import PIXEL_FORMATS, Pixels
 from jetson_detect.core.preprocess import Preprocessor
@@ -154,6 +155,16 @@ def test_a_grey_network_takes_colour_pictures():
     assert np.unique(tensor).tolist() == [150.0]  # green weighs 0.587 in BT.601
 
 
+@pytest.mark.parametrize("size", [(8, 8), (20, 10)])
+def test_a_grey_picture_fills_each_channel_with_or_without_an_axis_for_its_own(size):
+    image = picture(*size, channels=1)
+    preprocess = Preprocessor(spec(layout=Layout.NCHW), info((1, 3, 8, 8)))
+    flat = preprocess(Pixels.from_array(image, "mono8"))[0].copy()
+    tensor, _ = preprocess(Pixels.from_array(image[..., None], "mono8"))
+    np.testing.assert_array_equal(tensor, flat)
+    np.testing.assert_array_equal(tensor[0], np.stack([tensor[0, 0]] * 3))
+
+
 def test_a_tensor_of_another_shape_than_model_yaml_says_is_refused():
     with pytest.raises(
         ValueError, match=r"shape \(1, 3, 8, 8\), but model.yaml says \(1, 8, 8, 3\)"
@@ -223,3 +234,68 @@ def test_a_picture_of_one_colour_stays_that_colour(
     outside = np.ones(image.shape[:2], bool)
     outside[rows, columns] = False
     assert (image[outside] == 3).all()
+
+
+def step_by_step(pixels: Pixels, wanted: InputSpec, kind: np.dtype) -> np.ndarray:
+    """The tensor as textbooks make it: (1, H, W, C) or (1, C, H, W)."""
+    fit = ImageTransform.fit(
+        pixels.size, (wanted.width, wanted.height), wanted.resize, wanted.alignment
+    )
+    size = (fit.content_width, fit.content_height)
+    image = cv2.resize(pixels.data, size, interpolation=cv2.INTER_LINEAR)
+    conversion = pixels.conversion_to(wanted.color_order.value)
+    image = image if conversion is None else cv2.cvtColor(image, conversion)
+    canvas = np.full((wanted.height, wanted.width, wanted.channels), float(wanted.padding_value))
+    rows = slice(fit.content_y, fit.content_y + size[1])
+    canvas[rows, fit.content_x : fit.content_x + size[0]] = image.reshape(*size[::-1], -1)
+    canvas = (canvas - wanted.mean) * wanted.scale
+    if kind.kind in "iu":
+        canvas = np.clip(np.rint(canvas), np.iinfo(kind).min, np.iinfo(kind).max)
+    tensor = canvas[None].astype(kind)
+    return tensor if wanted.layout is Layout.NHWC else tensor.transpose(0, 3, 1, 2)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(sorted(PIXEL_FORMATS)),
+            st.sampled_from([(9, 12), (27, 36), (9, 5), (45, 15), (30, 17), (1, 8), (11, 3)]),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from(ColorOrder),
+    st.sampled_from(Layout),
+    st.sampled_from(ResizeMode),
+    st.sampled_from(Alignment),
+    st.sampled_from([np.float32, np.float16, np.uint8, np.int8]),
+    st.sampled_from([(0.0, 1 / 255), (0.0, 1.0), (128.0, 1.0), (123.675, 1 / 58.395)]),
+    st.booleans(),
+)
+def test_picture_after_picture_the_tensor_is_what_is_made_step_by_step(
+    pictures, order, layout, resize, alignment, kind, normalisation, is_uneven
+):
+    """Sizes and encodings alternate; nothing of a picture is left in the next one's tensor."""
+    channels = 1 if order is ColorOrder.GRAY else 3
+    mean, scale = normalisation
+    wanted = spec(
+        width=9,
+        height=12,
+        layout=layout,
+        color_order=order,
+        mean=tuple(mean + (is_uneven and 3 * channel) for channel in range(channels)),
+        scale=(scale,) * channels,
+        resize=resize,
+        alignment=alignment,
+        padding_value=114,
+    )
+    shape = (1, 12, 9, channels) if layout is Layout.NHWC else (1, channels, 12, 9)
+    preprocess = Preprocessor(wanted, info(shape, kind))
+    for encoding, (width, height) in pictures:
+        pixels = Pixels.from_array(
+            picture(width, height, PIXEL_FORMATS[encoding].channels), encoding
+        )
+        tensor, _ = preprocess(pixels)
+        assert tensor is preprocess.tensor
+        np.testing.assert_array_equal(tensor, step_by_step(pixels, wanted, np.dtype(kind)))

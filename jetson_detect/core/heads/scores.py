@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,7 +77,7 @@ def find_survivors(
     if selection.class_ids is not None:
         wanted = sorted(index for index in selection.class_ids if 0 <= index < classes)
         columns = np.array(wanted, np.intp)
-    if not raw.size or (columns is not None and not len(columns)):
+    if not raw.size or classes < 1 or (columns is not None and not len(columns)):
         nowhere = np.zeros(0, np.intp)
         return Survivors(
             (nowhere,) * (raw.ndim - 1), np.zeros((0, 1), np.float32), np.zeros((0, 1), np.int32)
@@ -109,18 +110,74 @@ def _may_survive(
     objectness: NDArray[Any] | None,
 ) -> NDArray[np.bool_]:
     """(...): false where the best score is certainly below the threshold."""
-    threshold: Any = selection.score_threshold
+    threshold = selection.score_threshold
     if activation is not Activation.NONE:
         threshold = _logit(threshold) - _SLACK
     if objectness is not None:  # no class scores more than the object itself
-        return np.asarray(objectness >= threshold)
+        return _at_least(objectness, threshold)
     if activation is Activation.SOFTMAX:
         if background is Background.NONE:
             return np.ones(seen.shape[:-1], np.bool_)
         # exp(a) / (exp(a) + exp(b) + ...) is at most the sigmoid of a - b.
-        threshold = threshold + raw[..., 0 if background is Background.FIRST else -1, None]
-    # Several times as fast as the maximum of each row where rows are short and contiguous.
-    return np.asarray((seen >= threshold).any(axis=-1))
+        others = raw[..., 0 if background is Background.FIRST else -1, None]
+        limits = others.astype(np.float32, copy=False) + np.float32(threshold)
+        return np.asarray((seen >= limits).any(axis=-1))
+    return _any_at_least(seen, threshold)
+
+
+def _any_at_least(rows: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
+    """(...): which rows, (..., C), hold a number that is no less than a finite threshold.
+
+    NumPy goes through many short rows one by one, which takes longer than to compare them.  So
+    rows that follow each other in memory are compared all at once, with what lies between them,
+    and what came out is transposed.
+    """
+    pitch = _pitch(rows)
+    if pitch is None:
+        return np.asarray(_at_least(rows, threshold).any(axis=-1))
+    width = rows.shape[-1]
+    count = rows.size // width
+    span = (count - 1) * pitch + width
+    run = np.lib.stride_tricks.as_strided(rows, (span,), (rows.itemsize,), writeable=False)
+    found = np.empty((count, pitch), np.bool_)
+    _at_least(run, threshold, out=found.reshape(-1)[:span])
+    columns = cv2.transpose(found.view(np.uint8))[:width].view(np.bool_)
+    return columns.any(axis=0).reshape(rows.shape[:-1])
+
+
+def _pitch(rows: NDArray[Any]) -> int | None:
+    """Return the numbers from one row, (..., C), to the next, if all are contiguous and in line."""
+    strides, size = rows.strides, rows.itemsize
+    lined_up = (
+        rows.ndim > 1
+        and strides[-1] == size
+        and strides[-2] % size == 0
+        and strides[-2] >= rows.shape[-1] * size
+        and all(
+            outer == inner * length
+            for outer, inner, length in zip(strides, strides[1:-1], rows.shape[1:-1])
+        )
+    )
+    return strides[-2] // size if lined_up else None
+
+
+def _at_least(
+    values: NDArray[Any], threshold: float, out: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """Compare with a threshold in the precision of the values, which are finite.
+
+    Half-precision numbers are compared by their bits, of which the first is the sign and the
+    others grow with the magnitude: most processors would convert each to a float first, which
+    takes fifty times as long.
+    """
+    if values.dtype != np.float16:
+        return np.asarray(np.greater_equal(values, threshold, out=out))
+    limit = np.float16(threshold)
+    if limit > 0:  # as signed integers, all negative numbers are less
+        return np.asarray(np.greater_equal(values.view(np.int16), limit.view(np.int16), out=out))
+    # As unsigned ones, all positive numbers are less, and negative ones grow towards -infinity.
+    limit = -np.abs(limit)
+    return np.asarray(np.less_equal(values.view(np.uint16), limit.view(np.uint16), out=out))
 
 
 def _activate(raw: NDArray[Any], activation: Activation) -> NDArray[np.float32]:

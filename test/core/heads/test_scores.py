@@ -83,3 +83,76 @@ def test_no_wanted_class_has_places_for_each_axis_too():
 def test_the_sigmoid_of_any_number_is_finite_and_right(logit):
     expected = tf.math.sigmoid(np.float32(logit)).numpy()
     assert sigmoid(np.array([logit], np.float32))[0] == pytest.approx(expected, abs=1e-7)
+
+
+HALVES = [-3.0, -0.5, -0.0, 0.0, 0.09991455078125, 0.0999755859375, 0.5, 0.50048828125, 1.0]
+
+
+def lie(scores, order):
+    """The same numbers in another order of memory, all of them among others."""
+    count, classes = scores.shape
+    if order == "rows":
+        return scores
+    if order == "rows among others":
+        table = np.ones((count, classes + 7), scores.dtype)
+        table[:, 4:-3] = scores
+        return table[:, 4:-3]
+    if order == "columns":
+        return np.ascontiguousarray(scores.T).T
+    every_second = np.ones((count, 2 * classes), scores.dtype)
+    every_second[:, ::2] = scores
+    return every_second[:, ::2]
+
+
+@settings(deadline=None)
+@given(
+    nps.arrays(
+        np.float16,
+        st.tuples(st.integers(1, 40), st.integers(1, 6)),
+        elements=st.sampled_from(HALVES),
+    ),
+    st.sampled_from(["rows", "rows among others", "columns", "every second"]),
+    st.sampled_from([np.float16, np.float32]),
+    st.sampled_from([Activation.NONE, Activation.SIGMOID]),
+    st.sampled_from([0.0, 0.1, 0.3775406688, 0.5, 0.6224593312]),
+)
+def test_the_order_in_memory_and_the_precision_change_nothing(
+    scores, order, kind, activation, threshold
+):
+    selection = Selection(score_threshold=threshold)
+    raw = lie(scores.astype(kind), order)
+    computed = scores.astype(np.float32)
+    computed = sigmoid(computed) if activation is Activation.SIGMOID else computed
+    best = computed.max(axis=1)
+    expected = np.flatnonzero((best >= np.float32(threshold)) & (best > 0))
+    found = find_survivors(raw, selection, activation)
+    assert found.where[0].tolist() == expected.tolist()
+    np.testing.assert_array_equal(found.scores[:, 0], best[expected])
+    np.testing.assert_array_equal(found.class_ids[:, 0], computed[expected].argmax(axis=1))
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (1, 0, 2, 3), (3, 0, 1, 2), (2, 0, 3, 1)])
+def test_places_are_the_same_in_maps_of_any_order_in_memory(axes):
+    raw = np.random.default_rng(1).uniform(0, 0.51, (3, 4, 5, 6)).astype(np.float32)
+    there = np.ascontiguousarray(raw.transpose(axes)).transpose(np.argsort(axes))
+    found = find_survivors(there, Selection(score_threshold=0.5))
+    expected = np.nonzero((raw >= np.float32(0.5)).any(axis=3))
+    assert 0 < len(expected[0]) < 60
+    np.testing.assert_array_equal(found.where, expected)
+
+
+def test_half_precision_logits_beside_a_background_are_not_rounded_away():
+    # Near 9 halves are 1/128 apart: the logit of the threshold, 8.997, would become 9.
+    raw = np.array([[-9.0, -0.001]], np.float16)
+    score = 1 / (1 + np.exp(np.diff(-raw.astype(np.float64))[0, 0]))
+    found = find_survivors(
+        raw, Selection(score_threshold=score - 2e-7), Activation.SOFTMAX, Background.FIRST
+    )
+    assert found.where[0].tolist() == [0]
+
+
+def test_one_output_that_is_the_background_leaves_no_class():
+    found = find_survivors(
+        np.ones((4, 1), np.float32), Selection(), Activation.SIGMOID, Background.FIRST
+    )
+    assert len(found.where[0]) == 0
