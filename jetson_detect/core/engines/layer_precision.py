@@ -110,8 +110,9 @@ def precision_problem(layers: LayerPrecisions, wanted: Precision) -> str | None:
     told = ", ".join(f"{count} in {precision}" for precision, count in known.items())
     return (
         f"the engine was built for {wanted.value} and no layer of it runs in {name}: {told}; see "
-        "that this GPU has it, give a higher optimization_level or workspace_mb, or build it for "
-        "what it is"
+        "that this GPU has it, build while nothing else uses it and without the times that a busy "
+        "one left (timing_cache), give a higher optimization_level or workspace_mb, or build it "
+        "for what it is"
     )
 
 

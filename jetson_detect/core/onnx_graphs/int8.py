@@ -271,10 +271,11 @@ def _quantize_summands(model: onnx.ModelProto, ranges: Any) -> None:
     """Quantise what is added to a convolution's result before the sum is quantised.
 
     TensorRT makes one INT8 kernel of the convolution, the sum and the activation, and wants all
-    that it reads in INT8.  8.5.3 and 8.6.0 on an H200 seem to lose a real summand: a network whose
+    that it reads in INT8.  8.5.3 and 8.6.0 on an H200 lost a real summand: a network whose
     pyramid adds an upsampled map found nothing, its outputs were those that it has without the
     upsampled maps, and were right as soon as the sums were outputs of the engine too, and so not
-    fused.  A shortcut needs nothing: it reads what is quantised already.
+    fused.  With the summand quantised both compute what ONNX Runtime does.  A shortcut needs
+    nothing: it reads what is quantised already.
     """
     onnx = import_onnx()
     graph = model.graph

@@ -104,8 +104,8 @@ def _layer_failures(seen: Comparison, limits: ProofLimits) -> Iterator[str]:
         counts = ", ".join(f"{count} in {name}" for name, count in (seen.layers or {}).items())
         yield (
             f"{share:.0%} of the layers run in {precision} ({counts}), the limit layer_share is "
-            f"{limits.layer_share:.0%} and more than none: see that this GPU is fast in it, or "
-            f"build {Precision.FP32.value}"
+            f"{limits.layer_share:.0%} and more than none: see that this GPU is fast in it, "
+            f"or build {Precision.FP32.value}"
         )
 
 
