@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jetson_detect.core.backends.base import Backend, BackendDescription, BackendError
+from jetson_detect.core.backends.base import (
+    Backend,
+    BackendDescription,
+    BackendError,
+    PictureBackend,
+)
+from jetson_detect.core.backends.pipelining import pipelined
 from jetson_detect.core.closing import Closing
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.geometry import ImageTransform
@@ -36,7 +46,7 @@ class Detector(Closing):
         if file.head is not None:
             model = replace(model, head=file.head)
         self._model = model
-        self._backend = backend
+        self._backend = pipelined(backend)
         inputs = {info.name: info for info in description.inputs}
         name = file.tensor_name(model.input.name) if model.input.name else None
         if name is None and len(inputs) == 1:
@@ -59,7 +69,17 @@ class Detector(Closing):
             )
         self._checks = {part: OutputCheck(outputs[out]) for part, out in self._parts.items()}
         self._input_name = name
-        self._preprocess = Preprocessor(model.input, inputs[name], backend.input_arrays.get(name))
+        self._input = inputs[name]
+        self._pictures = (
+            backend.preprocessor(name, model.input) if isinstance(backend, PictureBackend) else None
+        )
+        self._preprocessors: dict[int, Preprocessor] = {}
+        """One for each piece of memory that the backend has for its input, by its address."""
+        self._inputs: dict[str, NDArray[Any]] = {}
+        """What the next inference is given, besides the picture that the backend has already."""
+        self._in_flight: deque[ImageTransform] = deque()
+        if self._pictures is None:
+            self._next_preprocessor()  # which finds out whether the model fits
         self._head = make_head(
             replace(model, head=self._head_spec),
             {part: outputs[out] for part, out in self._parts.items()},
@@ -98,24 +118,145 @@ class Detector(Closing):
             If inference fails or returns numbers that are not finite.
 
         """
-        tensor, transform = self._preprocess(pixels)
-        outputs = self._backend.run({self._input_name: tensor})
-        parts = {part: outputs[name] for part, name in self._parts.items()}
+        transform = self.prepare(pixels)
+        return self.decode(self.infer(), transform, selection)
+
+    @property
+    def depth(self) -> int:
+        """How many pictures may be started and not finished; asked anew before each start."""
+        return self._backend.depth
+
+    def start(self, pixels: Pixels) -> None:
+        """Begin with a picture, and return as soon as the backend works on it.
+
+        Nothing is in flight of a picture that raises.
+
+        Raises
+        ------
+        PixelError
+            If it is at fault.
+        BackendError
+            If inference cannot begin, or :attr:`depth` pictures are not finished.
+
+        """
+        transform = self.prepare(pixels)
+        self._backend.start(self._inputs)
+        self._in_flight.append(transform)
+
+    def finish(self, selection: Selection) -> Detections:
+        """Find the objects in the oldest picture that was started; see :meth:`detect`.
+
+        Raises
+        ------
+        BackendError
+            If none was started, or as :meth:`detect`.
+
+        """
+        if not self._in_flight:
+            raise BackendError(
+                f"{self.description.file.path}: no picture was started: call start()"
+            )
+        transform = self._in_flight.popleft()
+        return self.decode(self._by_part(self._backend.finish()), transform, selection)
+
+    def prepare(self, pixels: Pixels) -> ImageTransform:
+        """Fit a picture into the network's input: the first of the three steps of :meth:`detect`.
+
+        Returns
+        -------
+        How the picture lies in the input; :meth:`decode` needs it.
+
+        Raises
+        ------
+        PixelError
+            If the picture is at fault.
+        BackendError
+            If :attr:`depth` pictures are not finished.
+
+        """
+        if len(self._in_flight) >= self.depth:
+            # The picture would be written over one that the backend still reads.
+            raise BackendError(
+                f"{self.description.file.path}: {len(self._in_flight)} pictures are in flight, no "
+                "more fit: finish() one of them"
+            )
+        if self._pictures is not None:
+            self._inputs = {}
+            return self._pictures(pixels)
+        preprocess = self._next_preprocessor()
+        self._inputs = {self._input_name: preprocess.tensor}
+        return preprocess(pixels)[1]
+
+    def infer(self) -> Mapping[str, NDArray[Any]]:
+        """Run the network on the picture that was prepared last: the second step.
+
+        Returns
+        -------
+        The outputs by their part (the keys of ``head.outputs``), as the backend gave them; valid
+        until the next call.
+
+        Raises
+        ------
+        BackendError
+            If inference fails.
+
+        """
+        return self._by_part(self._backend.run(self._inputs))
+
+    def decode(
+        self, outputs: Mapping[str, NDArray[Any]], transform: ImageTransform, selection: Selection
+    ) -> Detections:
+        """Turn outputs into detections: the last step.
+
+        Parameters
+        ----------
+        outputs, transform:
+            What :meth:`infer` and :meth:`prepare` gave for the same picture; the next one may be
+            prepared in between.
+        selection:
+            Which candidates to report.
+
+        Returns
+        -------
+        As :meth:`detect`.
+
+        Raises
+        ------
+        BackendError
+            If outputs have another shape than was described, or numbers that are not finite.
+
+        """
         for part, check in self._checks.items():
-            check(parts[part])
-        candidates = self._head.decode(parts, selection)
+            check(outputs[part])
+        candidates = self._head.decode(outputs, selection)
         select = keep_best if self._head.suppressed else suppress
         return _in_source(select(candidates, selection), transform)
 
     def warm_up(self) -> None:
-        """Run once on a grey picture: the first run allocates and is slow."""
+        """Run on a grey picture: the first run allocates and is slow, of each one in flight."""
         spec = self._model.input
         grey = np.full((spec.height, spec.width, 3), spec.padding_value, np.uint8)
-        self.detect(Pixels.from_array(grey), Selection.from_thresholds(self._model.thresholds))
+        selection = Selection.from_thresholds(self._model.thresholds)
+        for _ in range(self.depth):
+            self.start(Pixels.from_array(grey))
+            self.finish(selection)
 
     def close(self) -> None:
         """Close the backend; may be called twice."""
         self._backend.close()
+
+    def _next_preprocessor(self) -> Preprocessor:
+        """Return the one that fills the memory of the next inference."""
+        memory = self._backend.input_arrays.get(self._input_name)
+        address = 0 if memory is None else memory.ctypes.data
+        preprocessor = self._preprocessors.get(address)
+        if preprocessor is None:
+            preprocessor = Preprocessor(self._model.input, self._input, memory)
+            self._preprocessors[address] = preprocessor
+        return preprocessor
+
+    def _by_part(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return {part: outputs[name] for part, name in self._parts.items()}
 
 
 def _in_source(candidates: Candidates, transform: ImageTransform) -> Detections:

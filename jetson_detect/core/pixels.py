@@ -126,9 +126,10 @@ class Pixels:
             )
         )
         strides = (step, pixel_format.channels, 1)[: len(shape)]
-        return cls(
-            np.lib.stride_tricks.as_strided(raw, shape, strides, writeable=False), pixel_format
-        )
+        # As numpy.lib.stride_tricks.as_strided would, in a third of its time.
+        view: NDArray[np.uint8] = np.ndarray(shape, np.uint8, raw, 0, strides)
+        view.flags.writeable = False
+        return cls(view, pixel_format)
 
     def conversion_to(self, color_order: str) -> int | None:
         """The OpenCV conversion code to 3-channel BGR or RGB or 1-channel GRAY; None if none."""

@@ -21,6 +21,8 @@ from .feature_checks import (
 from .isolation import check_probe
 from .lean import LEAN_PROBES
 from .network_checks import check_build, check_detections, check_parity, check_timing
+from .picture_checks import check_letterbox, check_letterbox_timing
+from .pipeline_checks import check_pipeline
 from .subjects import SUBJECTS
 
 
@@ -33,6 +35,7 @@ def full_checks(
         ("parity", check_parity),
         ("detections", check_detections),
         ("time", check_timing),
+        ("pipeline", check_pipeline),
     )
     for name in subjects:
         for precision in precisions:
@@ -46,6 +49,8 @@ def full_checks(
     for kind in ("uint8", "float16", "int64"):
         yield Check(f"feature: {kind} tensors", partial(check_type, bench, kind))
     yield Check("feature: two threads at once", partial(check_two_threads, bench))
+    yield Check("pictures: as on the CPU", partial(check_letterbox, bench))
+    yield Check("pictures: time", partial(check_letterbox_timing, bench))
     yield Check("feature: nothing stays behind", partial(check_leaks, bench))
     for name in FAULTS:
         yield Check(f"fault: {name}", partial(_check_fault, bench, name))

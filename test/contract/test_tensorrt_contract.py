@@ -213,8 +213,8 @@ BREAKS = {
     ),
     "a call that is gone in 10": Break(
         BACKEND,
-        "execution.execute_async_v3(session.stream.handle)",
-        "execution.execute_async_v2([], session.stream.handle)",
+        "execution.execute_async_v3(slot.lane.stream.handle)",
+        "execution.execute_async_v2([], slot.lane.stream.handle)",
         "IExecutionContext.execute_async_v2 is not in TensorRT",
         FROM_10,
     ),

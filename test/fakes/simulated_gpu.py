@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,11 @@ NAMES = {
     2: ("CUDA_ERROR_OUT_OF_MEMORY", "out of memory"),
     35: ("CUDA_ERROR_INSUFFICIENT_DRIVER", "CUDA driver version is insufficient"),
     100: ("CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"),
+    209: ("CUDA_ERROR_NO_BINARY_FOR_GPU", "no kernel image is available for execution"),
+    218: ("CUDA_ERROR_INVALID_PTX", "a PTX JIT compilation failed"),
+    500: ("CUDA_ERROR_NOT_FOUND", "named symbol not found"),
+    712: ("CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED", "memory is already mapped"),
+    713: ("CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED", "memory was not registered"),
     201: ("CUDA_ERROR_INVALID_CONTEXT", "invalid device context"),
     400: ("CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"),
     700: ("CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"),
@@ -75,13 +81,50 @@ class Stream:
     def put(self, work: Callable[[], None]) -> None:
         (self.queue if self.recording is None else self.recording).append(work)
 
-    def flush(self) -> None:
+    def mark(self) -> Callable[[], None]:
+        """Put a mark on the stream, to flush it until there."""
+
+        def marked() -> None:
+            pass
+
+        self.put(marked)
+        return marked
+
+    def flush(self, until: Callable[[], None] | None = None) -> None:
+        """Do what was queued; up to a mark if one is given, which may have been passed."""
         if self.recording is not None:
             self.spoilt = True
             raise CudaError(900, "cuStreamSynchronize")
-        work, self.queue = self.queue, []
-        for step in work:
+        if until is not None and until not in self.queue:
+            return
+        while self.queue:
+            step = self.queue.pop(0)
             step()
+            if step is until:
+                break
+
+
+class Inference:
+    """One of a context's inferences, which must not overtake each other."""
+
+    def __init__(self, machine: Machine, order: list[object], work: Callable[[], None]) -> None:
+        self._machine, self._order, self._work = machine, order, work
+
+    def launched(self) -> Callable[[], None]:
+        """Return what is put on a stream when this is launched."""
+        ticket = object()
+        self._order.append(ticket)
+
+        def infer() -> None:
+            if self._order[0] is not ticket:
+                self._machine.complaints.append("two inferences of one context at once")
+            self._order.remove(ticket)
+            self._work()
+
+        return infer
+
+    def __call__(self) -> None:
+        raise AssertionError("put launched() on a stream")
 
 
 class Machine:
@@ -112,7 +155,16 @@ class Machine:
         self.blocks: dict[int, Block] = {}
         self.streams: dict[int, Stream] = {}
         self.events = 0
+        self.blocking_waits: set[bool] = set()
+        """Whether threads slept while they waited for events."""
         self.graphs: dict[int, Any] = {}
+        self.modules: set[int] = set()
+        self.compiles_kernels = True
+        """Whether the driver can make the project's kernels run."""
+        self.uploads: list[int] = []
+        """Bytes of each copy to the GPU that was queued through the driver."""
+        self.launches = 0
+        """Kernels that ran."""
         self.broken = False
         self.primary = Context(0x1000)
         self.threads = threading.local()
@@ -126,6 +178,7 @@ class Machine:
         leaks = [f"{block.kind} memory" for block in self.blocks.values()]
         leaks += [f"stream {handle:#x}" for handle in self.streams]
         leaks += ["event"] * self.events + ["graph"] * len(self.graphs)
+        leaks += ["module"] * len(self.modules)
         leaks += ["primary context"] * self.primary.retained
         leaks += ["context on the stack"] * len(self.stack)
         leaks += self.objects + self.complaints
@@ -176,7 +229,7 @@ class Machine:
         if self.broken:
             # The driver takes everything with the context.  With a healthy GPU it does so too, but
             # then it is a leak that leaks() shall tell.
-            for belongings in (self.blocks, self.streams, self.graphs):
+            for belongings in (self.blocks, self.streams, self.graphs, self.modules):
                 belongings.clear()
             self.events, self.broken = 0, False
 
@@ -212,11 +265,40 @@ class Machine:
 
     def bytes_at(self, address: int, size: int, where: str) -> np.ndarray:
         """Return the memory at an address; the GPU fails for good if it is none."""
-        block = self.blocks.get(address)
-        if block is None or size > block.data.nbytes:
-            self.broken = True
-            raise CudaError(700, where)
-        return block.data[:size]
+        for block in self.blocks.values():
+            start = address - block.address
+            if start >= 0 and start + size <= block.data.nbytes:
+                return block.data[start : start + size]
+        self.broken = True
+        raise CudaError(700, where)
+
+    def is_page_locked(self, address: int, size: int) -> bool:
+        """Whether the CPU's memory at an address is page-locked."""
+        return any(
+            block.kind != "device"
+            and 0 <= address - block.data.ctypes.data <= block.data.nbytes - size
+            for block in self.blocks.values()
+        )
+
+    def register(self, address: int, size: int) -> None:
+        """Page-lock memory that somebody else allocated."""
+        self.current("cuMemHostRegister")
+        if self.registered_at(address) is not None:
+            raise CudaError(712, "cuMemHostRegister")
+        data = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+        block = Block(next(self._addresses), data, "registered")
+        self.blocks[block.address] = block
+
+    def registered_at(self, address: int) -> Block | None:
+        """Return what was registered at an address of the CPU's."""
+        return next(
+            (
+                block
+                for block in self.blocks.values()
+                if block.kind == "registered" and block.data.ctypes.data == address
+            ),
+            None,
+        )
 
     def count_execution(self) -> dict[str, Any]:
         """Count an inference and return what goes wrong with it."""
@@ -324,13 +406,99 @@ class DriverLibrary:
         if faults.get("fail") or self._machine.broken:
             return 719
         for work in self._machine.graphs[executable.value]:
-            stream.put(work)
+            stream.put(work.launched() if isinstance(work, Inference) else work)
         return 0
 
     def cuGraphDestroy(self, graph: Any) -> int:  # noqa: N802
         return 0 if self._machine.graphs.pop(graph.value, None) is not None else 400
 
     cuGraphExecDestroy = cuGraphDestroy  # noqa: N815
+
+    def cuModuleLoadData(self, module: Any, image: Any) -> int:  # noqa: N802
+        if self._machine.refuses("cuModuleLoadData") or b".visible .entry" not in image.value:
+            return 218
+        if not self._machine.compiles_kernels or compiled_kernel().COMPILER is None:
+            return 209
+        module._obj.value = self._machine.handle()
+        self._machine.modules.add(module._obj.value)
+        return 0
+
+    def cuModuleGetFunction(self, function: Any, module: Any, name: Any) -> int:  # noqa: N802
+        if module.value not in self._machine.modules:
+            return 400
+        if name.value != b"letterbox" or self._machine.refuses("cuModuleGetFunction"):
+            return 500
+        function._obj.value = module.value
+        return 0
+
+    def cuModuleUnload(self, module: Any) -> int:  # noqa: N802
+        self._machine.modules.discard(module.value)
+        return 0
+
+    def cuLaunchKernel(self, function: Any, *launch: Any) -> int:  # noqa: N802
+        """Run the project's kernel, compiled for the CPU, when the stream gets there."""
+        from jetson_detect.core.backends.tensorrt.letterbox_kernel import LetterboxTask
+
+        grid, block, handle, parameters = launch[:3], launch[3:6], launch[7], launch[8]
+        stream, status = self._stream(handle, "cuLaunchKernel")
+        if status or function.value not in self._machine.modules:
+            return status or 400
+        if self._machine.refuses("cuLaunchKernel"):
+            return 719
+        task = LetterboxTask.from_buffer_copy(LetterboxTask.from_address(parameters[0]))
+        covered = [count * size for count, size in zip(grid, block)]
+        if covered[0] < task.width or covered[1] < task.height:
+            self._machine.complaints.append("the letterbox kernel does not cover its tensor")
+
+        def run() -> None:
+            self._machine.launches += 1
+            run_on_cpu(task, self._machine)
+
+        stream.put(run)
+        return 0
+
+    def cuMemcpyHtoDAsync_v2(  # noqa: N802
+        self, target: Any, source: Any, size: Any, handle: Any
+    ) -> int:
+        stream, status = self._stream(handle, "cuMemcpyHtoDAsync")
+        if status or self._machine.refuses("cuMemcpyHtoDAsync"):
+            return status or 1
+        if not self._machine.is_page_locked(source.value, size.value):
+            self._machine.complaints.append("an asynchronous copy from memory that may move")
+
+        self._machine.uploads.append(size.value)
+
+        def copy() -> None:
+            there = self._machine.bytes_at(target.value, size.value, "cuMemcpyHtoDAsync")
+            ctypes.memmove(there.ctypes.data, source.value, size.value)
+
+        stream.put(copy)
+        return 0
+
+    def cuMemHostRegister_v2(self, address: Any, size: Any, flags: Any) -> int:  # noqa: N802
+        if self._machine.refuses("cuMemHostRegister"):
+            return 1
+        try:
+            self._machine.register(address.value, size.value)
+        except CudaError as error:
+            return error.code
+        return 0
+
+    def cuMemHostGetDevicePointer_v2(  # noqa: N802
+        self, pointer: Any, address: Any, flags: Any
+    ) -> int:
+        block = self._machine.registered_at(address.value)
+        if block is None or self._machine.refuses("cuMemHostGetDevicePointer"):
+            return 1
+        pointer._obj.value = block.address
+        return 0
+
+    def cuMemHostUnregister(self, address: Any) -> int:  # noqa: N802
+        block = self._machine.registered_at(address.value)
+        if block is None:
+            return 713
+        del self._machine.blocks[block.address]
+        return 0
 
     def _keep(self, work: list[Callable[[], None]]) -> int:
         handle = self._machine.handle()
@@ -342,6 +510,33 @@ class DriverLibrary:
             return self._machine.stream(handle.value, where), 0
         except CudaError as error:
             return None, error.code
+
+
+def compiled_kernel() -> Any:
+    """Import what compiles the kernel; where it lies is on no path in child processes."""
+    return import_module("fixtures.compiled_kernel")
+
+
+def run_on_cpu(task: Any, machine: Machine) -> None:
+    """Run the letterbox kernel with the addresses of the simulated machine."""
+    from jetson_detect.core.backends.tensorrt.source_format import SourceFormat
+
+    table = machine.bytes_at(task.rows, 4 * task.content_height, "letterbox: rows").view(np.uint32)
+    rows = int(((table >> 12) + ((table & 4095) > 0)).max()) + 1
+    if task.source_format == SourceFormat.NV12:
+        rows = task.source_height + (rows + 1) // 2
+    row_bytes = task.source_width * SourceFormat(task.source_format).pixel_bytes
+    values = task.width * task.height * (1 if task.color_order == 2 else 3)
+    sizes = {
+        "source": task.source_step * (rows - 1) + row_bytes,
+        "tensor": values * (4, 2, 2, 1, 1)[task.element_type],
+        "columns": 4 * task.content_width,
+        "rows": 4 * task.content_height,
+    }
+    for field, size in sizes.items():
+        memory = machine.bytes_at(getattr(task, field), size, f"letterbox: {field}")
+        setattr(task, field, memory.ctypes.data)
+    compiled_kernel().load().run_letterbox(ctypes.byref(task))
 
 
 MACHINE = Machine()

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jetson_detect.core.model import ModelFile
+from jetson_detect.core.model import InputSpec, ModelFile
+
+if TYPE_CHECKING:
+    from jetson_detect.core.geometry import ImageTransform
+    from jetson_detect.core.pixels import Pixels
 
 
 class BackendError(RuntimeError):
@@ -53,6 +57,16 @@ class TensorrtRuntime(str, Enum):
     """Only runs plans that were built version compatible; a tenth of the size."""
 
 
+class Preprocessing(str, Enum):
+    """Where pictures become tensors."""
+
+    AUTO = "auto"
+    """On the GPU where it can do what the model asks for, else on the CPU."""
+    GPU = "gpu"
+    """On the GPU; a model that it cannot serve is an error."""
+    CPU = "cpu"
+
+
 @dataclass(frozen=True)
 class TensorrtOptions:
     """What only the tensorrt backend can be told."""
@@ -66,6 +80,12 @@ class TensorrtOptions:
     """The GPU's index."""
     dla_core: int = -1
     """The DLA core that runs a plan built for DLA; below 0 for none."""
+    preprocessing: Preprocessing = Preprocessing.AUTO
+    spin: bool = False
+    """Whether a thread that waits for the GPU keeps its CPU core busy.
+
+    It hears of the end some ten microseconds earlier, and takes a whole core for it.
+    """
 
 
 @dataclass(frozen=True)
@@ -181,3 +201,113 @@ class Backend(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+class PicturePreprocessor(Protocol):
+    """Makes a network's input of pictures where the network runs."""
+
+    def __call__(self, pixels: Pixels) -> ImageTransform:
+        """Take the picture of the next inference.
+
+        The input that is missing in the next call of :meth:`Backend.run` or
+        :meth:`PipelinedBackend.start` is made of it.  Memory of :meth:`keep` must stay as it is
+        until that inference is finished; other memory may change as soon as this returns.
+
+        Returns
+        -------
+        The transform that undoes the resize.
+
+        Raises
+        ------
+        PixelError
+            If it cannot read such pictures.
+        BackendError
+            If memory is used up, the backend was closed, or all that it can hold is in flight.
+
+        """
+
+    def keep(self, memory: NDArray[np.uint8]) -> bool:
+        """Take note of memory that pictures will lie in, so that they are read without a copy.
+
+        Parameters
+        ----------
+        memory:
+            C-contiguous; kept alive until the backend is closed.
+
+        Returns
+        -------
+        Whether it will be; pictures from other memory are taken too, and copied.
+
+        Raises
+        ------
+        BackendError
+            If the backend was closed or belongs to another thread.
+
+        """
+
+
+@runtime_checkable
+class PictureBackend(Backend, Protocol):
+    """A backend that can make its input of pictures itself."""
+
+    def preprocessor(self, name: str, spec: InputSpec) -> PicturePreprocessor | None:
+        """Return what makes an input of pictures, as ``core.preprocess.Preprocessor`` would.
+
+        Afterwards ``description.details["preprocessing"]`` says where it is done, and if that is
+        the CPU, why.
+
+        Parameters
+        ----------
+        name:
+            The input.
+        spec:
+            What the model expects of its pixels.
+
+        Returns
+        -------
+        None where the backend cannot do what the model asks for, or was told not to.
+
+        Raises
+        ------
+        BackendError
+            If it was told to and cannot, or was closed.
+
+        """
+
+
+@runtime_checkable
+class PipelinedBackend(Backend, Protocol):
+    """A backend that can be given the next inference before the last is finished.
+
+    ``run(inputs)`` is ``start(inputs)`` and ``finish()``, and is refused between the two.  Inputs
+    of :attr:`Backend.input_arrays` are then those of the next inference that is started, not those
+    of the last.
+    """
+
+    @property
+    def depth(self) -> int:
+        """How many inferences may be started and not finished; asked anew before each start."""
+
+    def start(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """Begin an inference and return at once; see :meth:`Backend.run` for inputs and errors.
+
+        Raises
+        ------
+        BackendError
+            If :attr:`depth` are unfinished, or as :meth:`Backend.run`.
+
+        """
+
+    def finish(self) -> Mapping[str, NDArray[Any]]:
+        """Wait for the oldest inference that was started.
+
+        Returns
+        -------
+        As :meth:`Backend.run`; valid until the next but one :meth:`start`, where the depth is 2.
+
+        Raises
+        ------
+        BackendError
+            If none was started, or as :meth:`Backend.run`.
+
+        """

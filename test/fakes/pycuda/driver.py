@@ -201,6 +201,15 @@ class Stream(_InContext):
     def synchronize(self) -> None:
         MACHINE.stream(self.handle, "cuStreamSynchronize").flush()
 
+    @_guarded
+    def wait_for_event(self, event: Event) -> None:
+        waiting = MACHINE.stream(self.handle, "cuStreamWaitEvent")
+        if MACHINE.refuses("cuStreamWaitEvent"):
+            raise CudaError(1, "cuStreamWaitEvent")
+        stream, mark = event._stream, event._mark
+        if stream is not None:
+            waiting.put(lambda: stream.flush(mark))
+
     def __del__(self) -> None:
         if self.handle and self._reachable("a stream"):
             del MACHINE.streams[self.handle]
@@ -210,17 +219,20 @@ class Event(_InContext):
     @_guarded
     def __init__(self, flags: int = 0) -> None:
         self._made = False
+        self._flags = flags
         super().__init__()
         MACHINE.current("cuEventCreate")
         if MACHINE.refuses("cuEventCreate"):
             raise CudaError(1, "cuEventCreate")
         self._made = True
         self._stream: simulated_gpu.Stream | None = None
+        self._mark: Any = None
         MACHINE.events += 1
 
     @_guarded
     def record(self, stream: Stream | None = None) -> Event:
         self._stream = MACHINE.stream(0 if stream is None else stream.handle, "cuEventRecord")
+        self._mark = self._stream.mark()
         return self
 
     @_guarded
@@ -228,9 +240,16 @@ class Event(_InContext):
         MACHINE.check("cuEventSynchronize")
         if MACHINE.refuses("cuEventSynchronize"):
             raise CudaError(719, "cuEventSynchronize")
+        MACHINE.blocking_waits.add(bool(self._flags & event_flags.BLOCKING_SYNC))
         if self._stream is not None:
-            self._stream.flush()
+            self._stream.flush(self._mark)
         return self
+
+    def time_till(self, end: Event) -> float:
+        """Return a time in ms, as an event that was recorded without timing could not."""
+        if (self._flags | end._flags) & event_flags.DISABLE_TIMING:
+            raise LogicError("cuEventElapsedTime failed: invalid resource handle")
+        return 0.125
 
     def __del__(self) -> None:
         if self._made and self._reachable("an event"):

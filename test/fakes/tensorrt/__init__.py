@@ -324,6 +324,7 @@ class IExecutionContext(_Tracked):
         self._addresses: dict[str, int] = {}
         self._allocators: dict[str, IOutputAllocator] = {}
         self._settled = False
+        self._order: list[object] = []
         self._forget_shapes()
 
     def _forget_shapes(self) -> None:
@@ -457,7 +458,8 @@ class IExecutionContext(_Tracked):
                     target = MACHINE.bytes_at(addresses[name], stored.nbytes, "the inference")
                     target[:] = np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
 
-        stream.put(work)
+        inference = simulated_gpu.Inference(MACHINE, self._order, work)
+        stream.put(inference.launched() if stream.recording is None else inference)
 
     def _compute(self, addresses: dict[str, int]) -> dict[str, np.ndarray]:
         """Run the network on what lies in memory now."""

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.core.backends.base import (
     BackendDescription,
     BackendError,
     BackendOptions,
+    Preprocessing,
     TensorInfo,
 )
-from jetson_detect.core.backends.tensorrt.cuda_graph import CudaGraph
-from jetson_detect.core.backends.tensorrt.dtypes import bfloat16_to_float32, float32_to_bfloat16
+from jetson_detect.core.backends.tensorrt.binding import Binding
+from jetson_detect.core.backends.tensorrt.frame_slot import FrameSlot
 from jetson_detect.core.backends.tensorrt.gpu import in_megabytes
 from jetson_detect.core.backends.tensorrt.output_allocator import GrowingOutputs
+from jetson_detect.core.backends.tensorrt.picture_input import PictureInput
+from jetson_detect.core.backends.tensorrt.picture_preprocessor import (
+    PicturePreparation,
+    reason_for_cpu,
+)
 from jetson_detect.core.backends.tensorrt.plan_tensors import (
-    PlanTensor,
     read_profiles,
     read_tensors,
 )
@@ -33,9 +39,8 @@ from jetson_detect.core.backends.tensorrt.profiles import (
     fixed_sizes,
 )
 from jetson_detect.core.backends.tensorrt.session import Session
-from jetson_detect.core.backends.tensorrt.tensor_memory import TensorMemory
 from jetson_detect.core.closing import Closing
-from jetson_detect.core.model import ModelFile
+from jetson_detect.core.model import InputSpec, ModelFile
 from jetson_detect.core.tensorrt_library.access import open_library
 from jetson_detect.core.tensorrt_library.driver import CudaDriverError
 
@@ -43,32 +48,7 @@ if TYPE_CHECKING:
     import tensorrt as trt
 
 
-@dataclass(eq=False)
-class _Binding:
-    """A tensor and its memory; the arrays are there once shapes are known."""
-
-    tensor: PlanTensor
-    memory: TensorMemory
-    stored: NDArray[Any]
-    """The host's side of the memory."""
-    real: NDArray[Any]
-    """What callers give or get: ``stored`` itself, or its conversion."""
-
-    def fit(self, shape: Shape) -> None:
-        """Make the arrays for a shape; the memory has to be large enough already."""
-        storage = self.tensor.storage
-        self.stored = self.memory.array(shape, storage.stored)
-        if not storage.converted:
-            self.real = self.stored
-        elif self.real.shape != shape:
-            self.real = np.empty(shape, storage.real)
-
-    def fill(self, array: NDArray[Any]) -> None:
-        """Take an input over; nothing to do if the caller filled our own memory."""
-        if self.tensor.storage.converted:
-            float32_to_bfloat16(array, self.stored)
-        elif array is not self.stored:
-            np.copyto(self.stored, array)
+_logger = logging.getLogger(__name__)
 
 
 class TensorrtBackend(Closing):
@@ -76,6 +56,10 @@ class TensorrtBackend(Closing):
 
     Where the plan allows one shape only, the constructor infers once and records the inference as a
     CUDA graph; else shapes are those of the arrays that are given, and memory grows when they do.
+
+    Of a plan with one shape two inferences may be in flight (:meth:`start`): each has memory and a
+    stream of its own, so that copies and preprocessing of one overlap the inference of the other.
+    The inferences themselves follow each other, for they share the memory between layers.
     """
 
     def __init__(self, file: ModelFile, options: BackendOptions = BackendOptions()) -> None:
@@ -90,41 +74,44 @@ class TensorrtBackend(Closing):
 
         """
         self._file = file
+        self._options = options.tensorrt
         self._library = library = open_library(options.tensorrt.runtime)
         self._session = session = Session(library, options.tensorrt, file.path)
         # A backend that was never closed is, at the latest when the interpreter ends: afterwards
         # the destructors of TensorRT would find no context.
         self._finalizer = weakref.finalize(self, session.close_if_mine)
         self._mark = library.errors.mark()
-        self._graph: CudaGraph | None = None
         self._shapes: dict[str, Shape] | None = None
-        self._outputs: dict[str, NDArray[Any]] = {}
-        self._growing: tuple[_Binding, ...] = ()
+        self._growing: tuple[Binding, ...] = ()
+        self._next = 0
+        """The slot of the next inference."""
+        self._started: deque[FrameSlot] = deque()
+        self._inferred: FrameSlot | None = None
+        """The slot of the last inference."""
+        self._bound: FrameSlot | None = None
+        """The slot whose addresses TensorRT has."""
         with session.closed_on_failure(), session.in_context("cannot be loaded"):
-            tensors = read_tensors(library, session.engine, file.path)
+            self._tensors = tensors = read_tensors(library, session.engine, file.path)
             self._profiles = read_profiles(session.engine, tensors)
-            bindings = [
-                _Binding(tensor, session.memory(tensor.name), np.empty(0), np.empty(0))
-                for tensor in tensors
-            ]
-            self._input_bindings = {b.tensor.name: b for b in bindings if b.tensor.is_input}
-            self._output_bindings = {b.tensor.name: b for b in bindings if not b.tensor.is_input}
+            slot = FrameSlot(session, tensors)
+            self._slots = [slot]
             self._allocator = GrowingOutputs(
                 library.trt,
                 library.features,
-                {name: binding.memory for name, binding in self._output_bindings.items()},
+                {name: binding.memory for name, binding in slot.outputs.items()},
             )
-            self._input_infos = tuple(
-                TensorInfo(
+            self._input_infos = {
+                tensor.name: TensorInfo(
                     tensor.name,
                     fixed_sizes(self._profiles, tensor.name, tensor.shape),
                     tensor.storage.real,
                 )
                 for tensor in tensors
                 if tensor.is_input
-            )
-            graph = self._prepare(options.tensorrt.cuda_graph)
-            self._description = self._describe(graph)
+            }
+            graph = self._prepare(slot)
+            self._description = self._describe(slot, graph)
+            self._depth = 2 if self._has_one_shape and not self._growing else 1
 
     @property
     def description(self) -> BackendDescription:
@@ -133,55 +120,124 @@ class TensorrtBackend(Closing):
 
     @property
     def input_arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Page-locked arrays of the inputs, where shapes are fixed; gone after :meth:`close`."""
-        if self._shapes is None or not self._finalizer.alive or not self._has_one_shape:
+        """Page-locked arrays of the next inference, where shapes are fixed.
+
+        Gone after :meth:`close`.
+        """
+        if self._shapes is None or self._session.is_closed or not self._has_one_shape:
             return {}
-        return {
-            name: binding.stored
-            for name, binding in self._input_bindings.items()
-            if not binding.tensor.storage.converted
-        }
+        return self._slots[self._next].input_arrays
+
+    @property
+    def depth(self) -> int:
+        """2 where shapes are fixed and memory suffices, else 1."""
+        return self._depth
+
+    def preprocessor(self, name: str, spec: InputSpec) -> PicturePreparation | None:
+        """Return what makes an input of pictures on the GPU, or None.
+
+        See :meth:`jetson_detect.core.backends.base.PictureBackend.preprocessor`.
+        """
+        slot = self._idle_slot()
+        tensor, info = slot.inputs[name].tensor, self._input_infos[name]
+        reason = reason_for_cpu(self._options.preprocessing, spec, tensor, info)
+        if reason is None:
+            with self._session.in_context("preprocessing cannot be prepared"):
+                try:
+                    _ = self._session.letterbox
+                    self._record_inference(slot)
+                except CudaDriverError as error:
+                    reason = str(error)
+        where = "GPU" if reason is None else f"CPU ({reason})"
+        self._description = replace(
+            self._description, details={**self._description.details, "preprocessing": where}
+        )
+        if reason is None:
+            return PicturePreparation(self._session, spec, tensor, info, self._idle_slot)
+        if self._options.preprocessing is Preprocessing.GPU:
+            raise BackendError(
+                f"{self._file.path}: tensorrt.preprocessing is gpu, but that cannot be done "
+                f"({reason}): set it to auto"
+            )
+        return None
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Infer; see :meth:`jetson_detect.core.backends.base.Backend.run`.
 
         Outputs lie in page-locked memory that the next run writes over.
         """
-        if not self._finalizer.alive:
-            raise BackendError(f"{self._file.path}: the tensorrt backend was closed")
-        for name, info in zip(self._input_bindings, self._input_infos):
-            self._check(name, info, inputs)
-        self._mark = self._library.errors.mark()
+        slot = self._idle_slot()
+        if self._started:
+            raise BackendError(
+                f"{self._file.path}: {len(self._started)} inferences were started: finish() them "
+                "before run()"
+            )
+        self._check_all(slot, inputs)
         with self._session.in_context("inference failed"):
-            shapes = {name: inputs[name].shape for name in self._input_bindings}
-            if shapes != self._shapes:
-                self._fit(shapes)
-            for name, binding in self._input_bindings.items():
-                binding.fill(inputs[name])
-            if self._graph is not None:
-                self._graph.launch()
-            else:
-                self._enqueue()
-            self._finish()
-        return self._outputs
+            self._queue(slot, inputs, alone=True)
+            slot.wait()
+        return slot.results
+
+    def start(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """Begin an inference; see :class:`jetson_detect.core.backends.base.PipelinedBackend`."""
+        slot = self._idle_slot()
+        self._check_all(slot, inputs)
+        with self._session.in_context("inference failed"):
+            if self._depth > len(self._slots):
+                self._add_slot()
+            self._queue(slot, inputs, alone=self._depth == 1)
+        self._started.append(slot)
+        self._next = (self._next + 1) % self._depth
+
+    def finish(self) -> Mapping[str, NDArray[Any]]:
+        """Wait for the oldest inference that was started.
+
+        See :class:`jetson_detect.core.backends.base.PipelinedBackend`; outputs lie in page-locked
+        memory.
+        """
+        if not self._started:
+            raise BackendError(
+                f"{self._file.path}: no inference was started: call start() before finish()"
+            )
+        slot = self._started.popleft()
+        with self._session.in_context("inference failed"):
+            slot.wait()
+        return slot.results
 
     def close(self) -> None:
         """Give everything back; may be called twice, by the thread that loaded the plan only."""
         self._session.close()
         self._finalizer.detach()
-        self._graph = None
-        self._outputs = {}
+        self._started.clear()
+        for slot in self._slots:
+            slot.results = {}
 
     @property
     def _has_one_shape(self) -> bool:
-        return all(None not in info.shape for info in self._input_infos)
+        return all(None not in info.shape for info in self._input_infos.values())
+
+    def _idle_slot(self) -> FrameSlot:
+        """Return the slot of the next inference, if it is free."""
+        self._session.require_open()
+        if len(self._started) >= self._depth:
+            raise BackendError(
+                f"{self._file.path}: {len(self._started)} inferences are in flight, no more fit: "
+                "finish() one of them"
+            )
+        return self._slots[self._next]
+
+    def _check_all(self, slot: FrameSlot, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse tensors that are not given, where there is no picture, or of another type."""
+        for name, info in self._input_infos.items():
+            if name in inputs or name not in slot.staged:
+                self._check(name, info, inputs)
 
     def _check(self, name: str, info: TensorInfo, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Refuse what is not given or of another type."""
         if name not in inputs:
             raise BackendError(
                 f"{self._file.path}: input '{name}' was not given; the plan takes "
-                f"{', '.join(self._input_bindings)}"
+                f"{', '.join(self._input_infos)}"
             )
         if inputs[name].dtype != info.dtype:
             raise BackendError(
@@ -189,54 +245,89 @@ class TensorrtBackend(Closing):
                 f"not {inputs[name].dtype}: convert it"
             )
 
-    def _prepare(self, cuda_graph: bool) -> str:
+    def _prepare(self, slot: FrameSlot) -> str:
         """Infer once, if shapes are known, and record it; return whether there is a graph."""
         if not self._has_one_shape:
             return "off (dynamic shapes)"
-        self._fit({info.name: tuple(n or 0 for n in info.shape) for info in self._input_infos})
-        for binding in self._input_bindings.values():
-            binding.stored.fill(0)
-        # The first inference initialises lazily, which cannot be recorded.
-        self._enqueue()
-        self._finish()
-        if not cuda_graph:
+        self._fit(slot, {name: _sizes(info) for name, info in self._input_infos.items()})
+        self._infer_nothing(slot)
+        if not self._options.cuda_graph:
             return "off (tensorrt.cuda_graph)"
         if self._growing:
             return "off (shapes of outputs depend on the data)"
         try:
-            graph = self._session.record(self._enqueue)
+            graph = slot.lane.record(lambda: self._enqueue(slot, {}))
             graph.launch()
-            self._finish()
-        except (BackendError, CudaDriverError, self._session.gpu.cuda.Error) as error:
-            self._session.settle()
+            slot.lane.end()
+            slot.wait()
+        except self._recording_errors as error:
+            slot.lane.settle()
             # A recording that was given up must leave a backend that works.
-            self._enqueue()
-            self._finish()
+            self._infer_nothing(slot)
             return f"off ({error})"
-        self._graph = graph
+        slot.whole = graph
         return "on"
 
-    def _fit(self, shapes: dict[str, Shape]) -> None:
+    @property
+    def _recording_errors(self) -> tuple[type[Exception], ...]:
+        """What a recording may fail with; the backend works without it."""
+        return BackendError, CudaDriverError, self._session.gpu.cuda.Error
+
+    def _infer_nothing(self, slot: FrameSlot) -> None:
+        """Infer on zeros: the first inference initialises lazily, which cannot be recorded."""
+        for binding in slot.inputs.values():
+            binding.stored.fill(0)
+        self._enqueue(slot, {})
+        slot.lane.end()
+        slot.wait()
+
+    def _record_inference(self, slot: FrameSlot) -> None:
+        """Record a slot's inference without its copies, if graphs work at all."""
+        if slot.inference is not None or self._slots[0].whole is None:
+            return
+        self._bind(slot)
+        try:
+            slot.inference = slot.lane.record(lambda: self._execute(slot))
+        except self._recording_errors as error:
+            slot.lane.settle()
+            _logger.warning("%s: inferences are not replayed: %s", self._file.path, str(error))
+
+    def _add_slot(self) -> None:
+        """Make the second slot, while nothing is in flight; without memory the depth becomes 1."""
+        first = self._slots[0]
+        slot = FrameSlot(self._session, self._tensors)
+        try:
+            slot.reserve_like(first)
+        except BackendError as error:
+            slot.free()
+            self._depth = 1
+            _logger.warning("%s: one inference at a time: %s", self._file.path, str(error))
+            return
+        self._bind(slot)
+        self._infer_nothing(slot)
+        self._slots.append(slot)
+        for each in self._slots:
+            self._record_inference(each)
+
+    def _fit(self, slot: FrameSlot, shapes: dict[str, Shape]) -> None:
         """Set the inputs' shapes, and the memory of all tensors."""
         execution: trt.IExecutionContext = self._session.execution
-        profile = self._choose_profile(shapes)
-        self._shapes = None
+        profile = self._choose_profile(slot, shapes)
+        self._shapes = self._bound = None
         if profile.index != execution.active_optimization_profile:
             self._require(
-                execution.set_optimization_profile_async(
-                    profile.index, self._session.stream.handle
-                ),
+                execution.set_optimization_profile_async(profile.index, slot.lane.stream.handle),
                 f"profile {profile.index} cannot be activated",
             )
-        for name, binding in self._input_bindings.items():
+        for name, binding in slot.inputs.items():
             if binding.tensor.is_open:
                 self._require(
                     execution.set_input_shape(name, shapes[name]),
                     f"input '{name}' cannot be {as_text(shapes[name])}",
                 )
-            self._bind(binding, shapes[name])
+            binding.reserve(shapes[name])
         growing = []
-        for name, binding in self._output_bindings.items():
+        for name, binding in slot.outputs.items():
             shape = tuple(int(size) for size in execution.get_tensor_shape(name))
             if min(shape, default=0) < 0:
                 growing.append(binding)
@@ -245,26 +336,29 @@ class TensorrtBackend(Closing):
                     f"output '{name}' cannot be given an allocator",
                 )
             else:
-                self._bind(binding, shape)
+                binding.reserve(shape)
         self._growing = tuple(growing)
-        self._outputs = {name: b.real for name, b in self._output_bindings.items()}
+        slot.results = {name: binding.real for name, binding in slot.outputs.items()}
+        self._bind(slot)
         self._shapes = shapes
 
-    def _bind(self, binding: _Binding, shape: Shape) -> None:
-        """Give a tensor memory for a shape, and TensorRT its address."""
+    def _bind(self, slot: FrameSlot) -> None:
+        """Give TensorRT the addresses of a slot's tensors."""
+        if self._bound is slot:
+            return
+        self._bound = None
         execution: trt.IExecutionContext = self._session.execution
-        name = binding.tensor.name
-        size = int(np.prod(shape, dtype=np.int64)) * binding.tensor.storage.stored.itemsize
-        binding.memory.reserve(size)
-        binding.fit(shape)
-        self._require(
-            execution.set_tensor_address(name, binding.memory.address),
-            f"tensor '{name}' cannot be bound",
-        )
+        for name, binding in (*slot.inputs.items(), *slot.outputs.items()):
+            if binding not in self._growing:
+                self._require(
+                    execution.set_tensor_address(name, binding.memory.address),
+                    f"tensor '{name}' cannot be bound",
+                )
+        self._bound = slot
 
-    def _choose_profile(self, shapes: Mapping[str, Shape]) -> Profile:
+    def _choose_profile(self, slot: FrameSlot, shapes: Mapping[str, Shape]) -> Profile:
         """Return the profile for some shapes, or say what shapes there are."""
-        for name, binding in self._input_bindings.items():
+        for name, binding in slot.inputs.items():
             if not binding.tensor.is_open and shapes[name] != binding.tensor.shape:
                 raise BackendError(
                     f"{self._file.path}: input '{name}' takes {as_text(binding.tensor.shape)}, "
@@ -275,7 +369,7 @@ class TensorrtBackend(Closing):
         if profile is None:
             given = ", ".join(
                 f"{name} {as_text(shapes[name])}"
-                for name, binding in self._input_bindings.items()
+                for name, binding in slot.inputs.items()
                 if binding.tensor.is_open
             )
             known = "; ".join(f"profile {p.index}: {p}" for p in self._profiles)
@@ -285,21 +379,63 @@ class TensorrtBackend(Closing):
             )
         return profile
 
-    def _enqueue(self) -> None:
-        """Queue copies and inference."""
-        session, allocator = self._session, self._allocator
-        execution: trt.IExecutionContext = session.execution
-        for binding in self._input_bindings.values():
-            binding.memory.to_device(binding.stored, session.stream)
+    def _queue(self, slot: FrameSlot, inputs: Mapping[str, NDArray[Any]], *, alone: bool) -> None:
+        """Queue all of one inference; pictures that were staged are used up.
+
+        Where it is not alone, copies are not part of the recording: the other slot's inference may
+        begin as soon as this one's has ended.
+        """
+        self._mark = self._library.errors.mark()
+        pictures = {name: made for name, made in slot.staged.items() if name not in inputs}
+        slot.staged.clear()
+        shapes = {
+            name: pictures[name].shape if name in pictures else inputs[name].shape
+            for name in self._input_infos
+        }
+        if shapes != self._shapes:
+            self._fit(slot, shapes)
+        for name, binding in slot.inputs.items():
+            if name not in pictures:
+                binding.fill(inputs[name])
+        try:
+            if slot.whole is not None and alone and not pictures:
+                slot.whole.launch()
+            else:
+                self._enqueue(slot, pictures)
+            slot.lane.end()
+        except BaseException:
+            slot.lane.settle()  # its memory must be free for the next frame
+            raise
+
+    def _enqueue(self, slot: FrameSlot, pictures: Mapping[str, PictureInput]) -> None:
+        """Queue copies, preprocessing and inference."""
+        for name, picture in pictures.items():
+            picture.queue(slot.inputs[name].memory)
+        slot.copy_in(without=pictures)
+        before = self._inferred
+        if before is not None and before is not slot:
+            slot.lane.follow(before.lane)
+        if slot.inference is not None:
+            slot.inference.launch()
+        else:
+            self._bind(slot)
+            self._execute(slot)
+        if len(self._slots) > 1:
+            slot.lane.end_inference()
+            self._inferred = slot
+        slot.copy_out()
+
+    def _execute(self, slot: FrameSlot) -> None:
+        """Queue the inference itself, for the slot that is bound."""
+        allocator = self._allocator
+        execution: trt.IExecutionContext = self._session.execution
         allocator.reset()
-        if not execution.execute_async_v3(session.stream.handle):
+        if not execution.execute_async_v3(slot.lane.stream.handle):
             raise allocator.failure or self._failure("inference failed")
         for binding in self._growing:
-            self._grow(binding)
-        for binding in self._output_bindings.values():
-            binding.memory.to_host(binding.stored, session.stream)
+            self._grow(slot, binding)
 
-    def _grow(self, binding: _Binding) -> None:
+    def _grow(self, slot: FrameSlot, binding: Binding) -> None:
         """Take the shape that an output got in this inference."""
         name = binding.tensor.name
         shape = self._allocator.shapes.get(name)
@@ -307,14 +443,7 @@ class TensorrtBackend(Closing):
             raise self._failure(f"the shape of output '{name}' was not told")
         binding.memory.reserve(0)  # TensorRT asks for none for an output without elements
         binding.fit(shape)
-        self._outputs[name] = binding.real
-
-    def _finish(self) -> None:
-        """Wait for the outputs and convert those that NumPy has no type for."""
-        self._session.wait()
-        for binding in self._output_bindings.values():
-            if binding.tensor.storage.converted:
-                bfloat16_to_float32(binding.stored, binding.real)
+        slot.results[name] = binding.real
 
     def _require(self, granted: bool, problem: str) -> None:
         """Raise unless TensorRT says that a call succeeded."""
@@ -329,12 +458,12 @@ class TensorrtBackend(Closing):
             "keeps failing"
         )
 
-    def _describe(self, graph: str) -> BackendDescription:
+    def _describe(self, slot: FrameSlot, graph: str) -> BackendDescription:
         session, gpu = self._session, self._session.gpu
         engine: trt.ICudaEngine = session.engine
         major, minor = gpu.compute_capability
         outputs = []
-        for name, binding in self._output_bindings.items():
+        for name, binding in slot.outputs.items():
             known = self._shapes is not None and binding not in self._growing
             shape = binding.stored.shape if known else binding.tensor.shape
             outputs.append(
@@ -357,7 +486,12 @@ class TensorrtBackend(Closing):
             runtime=str(self._library),
             device=f"{gpu.name} (compute capability {major}.{minor})",
             file=self._file,
-            inputs=self._input_infos,
+            inputs=tuple(self._input_infos.values()),
             outputs=tuple(outputs),
             details=details,
         )
+
+
+def _sizes(info: TensorInfo) -> Shape:
+    """Return the shape of an input that is fixed."""
+    return tuple(size or 0 for size in info.shape)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jetson_detect.core.backends.base import BackendError, TensorrtOptions
-from jetson_detect.core.backends.tensorrt.cuda_graph import CudaGraph
 from jetson_detect.core.backends.tensorrt.gpu import Gpu, in_megabytes
+from jetson_detect.core.backends.tensorrt.lane import Lane
+from jetson_detect.core.backends.tensorrt.letterbox_kernel import LetterboxKernel
+from jetson_detect.core.backends.tensorrt.page_locks import PageLocks
 from jetson_detect.core.backends.tensorrt.plugins import load_plugins
 from jetson_detect.core.backends.tensorrt.tensor_memory import TensorMemory
 from jetson_detect.core.tensorrt_library.access import TensorrtLibrary
@@ -24,9 +26,6 @@ _logger = logging.getLogger(__name__)
 
 _OUT_OF_MEMORY = "out of memory"
 """What TensorRT and CUDA both call it."""
-
-_NON_BLOCKING = 1
-"""CU_STREAM_NON_BLOCKING: does not wait for the default stream, which other libraries use."""
 
 
 class Session:
@@ -50,10 +49,12 @@ class Session:
         self._path = path
         # Complete before anything can fail: close() works from any state.
         self._runtime = self.engine = self.execution = None
-        self.stream: Any = None
-        self._done: Any = None
+        self._spin = options.spin
+        self._lanes: list[Lane] = []
         self._memories: list[TensorMemory] = []
-        self._graph: CudaGraph | None = None
+        self._letterbox: LetterboxKernel | None = None
+        self.page_locks = PageLocks(library.driver)
+        """Memory of others that the GPU may read."""
         self._closed = False
         self.gpu = Gpu(library.driver, options.device)
         with self.closed_on_failure(), self.in_context("cannot be loaded"):
@@ -96,26 +97,41 @@ class Session:
             self.close()
             raise
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether all was given back."""
+        return self._closed
+
+    def require_open(self) -> None:
+        """Raise a BackendError after :meth:`close`."""
+        if self._closed:
+            raise BackendError(f"{self._path}: the tensorrt backend was closed")
+
     def memory(self, name: str) -> TensorMemory:
         """Return memory for a tensor, freed with the session."""
         memory = TensorMemory(self.gpu, name)
         self._memories.append(memory)
         return memory
 
-    def wait(self) -> None:
-        """Wait for all that was queued; other threads run meanwhile, and the CPU sleeps."""
-        self._done.record(self.stream)
-        self._done.synchronize()
+    def lane(self) -> Lane:
+        """Return a new lane, closed with the session."""
+        lane = Lane(self.gpu.cuda, self.library.driver, spin=self._spin)
+        self._lanes.append(lane)
+        return lane
 
-    def settle(self) -> None:
-        """After a failure: let go of what may still be queued."""
-        with suppress(self.gpu.cuda.Error):
-            self.stream.synchronize()
+    @property
+    def letterbox(self) -> LetterboxKernel:
+        """The kernel that makes tensors of pictures, loaded when it is first asked for.
 
-    def record(self, enqueue: Callable[[], None]) -> CudaGraph:
-        """Record a CUDA graph, freed with the session; see :class:`CudaGraph` for errors."""
-        self._graph = CudaGraph(self.library.driver, self.stream.handle, enqueue)
-        return self._graph
+        Raises
+        ------
+        CudaDriverError
+            If the driver cannot translate it.
+
+        """
+        if self._letterbox is None:
+            self._letterbox = LetterboxKernel(self.library.driver)
+        return self._letterbox
 
     def close(self) -> None:
         """Give everything back; may be called twice, and after the GPU has failed.
@@ -147,10 +163,6 @@ class Session:
 
     def _open(self, plan: bytes, options: TensorrtOptions) -> None:
         trt, features = self.library.trt, self.library.features
-        cuda = self.gpu.cuda
-        self.stream = cuda.Stream(_NON_BLOCKING)
-        flags = cuda.event_flags
-        self._done = cuda.Event(flags.BLOCKING_SYNC | flags.DISABLE_TIMING)
         mark = self.library.errors.mark()
         try:
             self._runtime = trt.Runtime(self.library.logger)
@@ -207,17 +219,18 @@ class Session:
         return int(self.engine.device_memory_size)
 
     def _give_back(self) -> None:
-        if self.stream is not None:
-            self.settle()
-        if self._graph is not None:
-            self._graph.close()
+        for lane in self._lanes:
+            lane.settle()
+        for lane in self._lanes:
+            lane.close()
+        if self._letterbox is not None:
+            self._letterbox.close()
+        self.page_locks.close()
         self.execution = None
         self.engine = None
         self._runtime = None
         for memory in self._memories:
             memory.free()
-        self._done = None
-        self.stream = None
 
 
 def _read(path: Path) -> bytes:

@@ -36,6 +36,12 @@ class TensorMemory:
             return int(self._device)
         return int(self._host.base.get_device_pointer())
 
+    @property
+    def host_address(self) -> int:
+        """Where the CPU finds it."""
+        address: int = self._host.__array_interface__["data"][0]
+        return address
+
     def reserve(self, size: int) -> None:
         """See to room for ``size`` bytes; what was there is lost if it has to grow.
 

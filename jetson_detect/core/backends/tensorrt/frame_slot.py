@@ -1,0 +1,76 @@
+"""All that one frame in flight has of its own: tensors' memory, pictures, a lane."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from jetson_detect.core.backends.tensorrt.binding import Binding
+from jetson_detect.core.backends.tensorrt.cuda_graph import CudaGraph
+from jetson_detect.core.backends.tensorrt.lane import Lane
+from jetson_detect.core.backends.tensorrt.picture_input import PictureInput
+from jetson_detect.core.backends.tensorrt.plan_tensors import PlanTensor
+from jetson_detect.core.backends.tensorrt.session import Session
+
+
+class FrameSlot:
+    """A place for one frame, from its picture to its outputs."""
+
+    def __init__(self, session: Session, tensors: tuple[PlanTensor, ...]) -> None:
+        """Take a lane; memory is reserved once shapes are known."""
+        self.lane: Lane = session.lane()
+        bindings = [Binding(tensor, session.memory(tensor.name)) for tensor in tensors]
+        self.inputs: dict[str, Binding] = {b.tensor.name: b for b in bindings if b.tensor.is_input}
+        self.outputs: dict[str, Binding] = {
+            b.tensor.name: b for b in bindings if not b.tensor.is_input
+        }
+        self.results: dict[str, NDArray[Any]] = {}
+        """What callers get."""
+        self.whole: CudaGraph | None = None
+        """Copies of all tensors and the inference."""
+        self.inference: CudaGraph | None = None
+        """The inference alone."""
+        self.pictures: dict[str, PictureInput] = {}
+        """What makes inputs of pictures, by the input's name."""
+        self.staged: dict[str, PictureInput] = {}
+        """Those that have a picture for the next inference."""
+
+    @property
+    def input_arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The page-locked arrays of inputs that callers may fill."""
+        return {
+            name: binding.stored
+            for name, binding in self.inputs.items()
+            if not binding.tensor.storage.converted
+        }
+
+    def reserve_like(self, other: FrameSlot) -> None:
+        """See to memory for the same shapes as another slot's."""
+        for own, others in ((self.inputs, other.inputs), (self.outputs, other.outputs)):
+            for name, binding in own.items():
+                binding.reserve(others[name].stored.shape)
+        self.results = {name: binding.real for name, binding in self.outputs.items()}
+
+    def free(self) -> None:
+        """Give the tensors' memory back."""
+        for binding in (*self.inputs.values(), *self.outputs.values()):
+            binding.memory.free()
+
+    def copy_in(self, without: Container[str] = ()) -> None:
+        """Queue the copies of inputs to the GPU, all but some."""
+        for name, binding in self.inputs.items():
+            if name not in without:
+                binding.memory.to_device(binding.stored, self.lane.stream)
+
+    def copy_out(self) -> None:
+        """Queue the copies of outputs from the GPU."""
+        for binding in self.outputs.values():
+            binding.memory.to_host(binding.stored, self.lane.stream)
+
+    def wait(self) -> None:
+        """Wait for the outputs and convert those that NumPy has no type for."""
+        self.lane.wait()
+        for binding in self.outputs.values():
+            binding.convert()
