@@ -1,0 +1,1 @@
+"""The quick way through ROS for what is large or frequent: serialised bytes in and out."""
