@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from jetson_detect.core.backends import (
     BackendOptions,
     OnnxruntimeOptions,
+    Preprocessing,
     TensorflowOptions,
     TensorrtOptions,
     TensorrtRuntime,
@@ -67,6 +68,16 @@ class TensorrtConfig:
         "whether an inference with fixed shapes is recorded once and replayed",
     )
     device: int = parameter(TensorrtOptions.device, "the GPU's index", range=(0, 63))
+    preprocessing: Preprocessing = parameter(
+        TensorrtOptions.preprocessing,
+        "where images become the network's input: the GPU, the CPU, or auto for the GPU where it "
+        "can do what model.yaml asks for",
+    )
+    spin: bool = parameter(
+        TensorrtOptions.spin,
+        "whether the thread that waits for the GPU keeps a CPU core busy: quicker by some ten "
+        "microseconds",
+    )
     dla_core: int = parameter(
         TensorrtOptions.dla_core,
         "the DLA core that runs an engine built for DLA; below 0 for none",

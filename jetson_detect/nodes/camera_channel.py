@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rclpy.lifecycle import LifecycleNode
@@ -12,7 +12,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from jetson_detect.conversion.detection_writer import DetectionWriter
 from jetson_detect.conversion.detections import ClassIdFormat, to_detection_array
+from jetson_detect.conversion.frame_header import FrameHeader
 from jetson_detect.conversion.images import ImageWriter
 from jetson_detect.conversion.labels import to_label_info
 from jetson_detect.core.detections import Detections
@@ -46,11 +48,12 @@ class CameraChannel:
         output_namespace: str,
         image_qos: QoSProfile,
         labels: Sequence[str],
+        publishes_serialized: bool,
     ) -> None:
-        """Make the publishers; images are subscribed to by :meth:`open`."""
+        """Make the publishers; who subscribes to the images tells :meth:`receive` of each."""
         self._node = node
-        self._image_qos = image_qos
         self._labels = labels
+        self._writer = DetectionWriter(labels) if publishes_serialized else None
         prefix = f"{output_namespace}/" if output_namespace else ""
         self._detections = node.create_lifecycle_publisher(
             Detection2DArray, f"{prefix}detections", RELIABLE
@@ -62,54 +65,48 @@ class CameraChannel:
             Image, f"{prefix}debug_image", QoSProfile(depth=1)
         )
         self._image_writer = ImageWriter()
-        self._subscription: object | None = None
-        self._requested_topic = image_topic
+        self.image_topic = image_topic
+        """As it was asked for; :attr:`topic` is what the node makes of it."""
+        self.image_qos = image_qos
         self.topic = node.resolve_topic_name(image_topic)
         self.answer_topic = node.resolve_topic_name(f"{prefix}detections")
         self.counts = FrameCounts()
         self._last_frame = self._last_warning = time.monotonic()
         self._warned_bad_frame = float("-inf")
 
-    def open(self, on_image: Callable[[CameraChannel, Image], None]) -> None:
-        """Subscribe to the images."""
-
-        def receive(message: Image) -> None:
-            self.counts.received += 1
-            self._last_frame = time.monotonic()
-            on_image(self, message)
-
+    def expect_frames(self) -> None:
+        """Begin to count how long there is nothing."""
         self._last_frame = self._last_warning = time.monotonic()
-        self._subscription = self._node.create_subscription(
-            Image, self._requested_topic, receive, self._image_qos
-        )
 
-    def close(self) -> None:
-        """Unsubscribe from the images."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+    def receive(self) -> None:
+        """Count a frame that has come."""
+        self.counts.received += 1
+        self._last_frame = time.monotonic()
 
     def destroy(self) -> None:
-        """Unsubscribe and take the publishers away."""
-        self.close()
+        """Take the publishers away."""
         for publisher in (self._detections, self._label_info, self._debug_image):
             self._node.destroy_lifecycle_publisher(publisher)
 
     def publish(
         self,
         detections: Detections,
-        image: Image,
+        header: FrameHeader,
         pixels: Pixels,
         class_id_format: ClassIdFormat,
     ) -> None:
         """Answer one image; paint a debug image while somebody looks at them."""
-        self._detections.publish(
-            to_detection_array(detections, image.header, self._labels, class_id_format)
-        )
+        if self._writer is not None:
+            # rclpy takes nothing but bytes; past rclpy, publishing without this copy costs more.
+            self._detections.publish(bytes(self._writer(detections, header, class_id_format)))
+        else:
+            self._detections.publish(
+                to_detection_array(detections, header.to_message(), self._labels, class_id_format)
+            )
         self.counts.answered += 1
         if self._debug_image.get_subscription_count() > 0:
             painted = draw_detections(to_bgr(pixels), detections, self._labels)
-            self._debug_image.publish(self._image_writer(painted, image.header))
+            self._debug_image.publish(self._image_writer(painted, header.to_message()))
 
     def publish_labels(self, threshold: float) -> None:
         """Tell, also later subscribers, what classes there are and the threshold in force."""
@@ -159,7 +156,7 @@ class CameraChannel:
 
     def _mismatches(self, offered: QoSProfile) -> list[str]:
         """Why a publisher with this profile is never matched with our subscription."""
-        wanted = self._image_qos
+        wanted = self.image_qos
         mismatches = []
         if (
             wanted.reliability == ReliabilityPolicy.RELIABLE

@@ -21,6 +21,7 @@ from jetson_detect.nodes.backend_config import (
 from jetson_detect.nodes.managed_config import ManagedConfig
 from jetson_detect.nodes.parameters import parameter
 from jetson_detect.nodes.qos import ENGINES_TOPIC, QoSConfig
+from jetson_detect.nodes.transport_config import TransportConfig
 
 NOT_REQUIRED = ""
 NO_CACHE = "off"
@@ -72,6 +73,16 @@ class DetectorConfig(ManagedConfig):
     )
     image_qos: QoSConfig = parameter(
         QoSConfig(), "Quality of service of the image subscriptions", read_only=True
+    )
+    transport: TransportConfig = parameter(
+        TransportConfig(), "How frames come in and detections go out", read_only=True
+    )
+    opencv_threads: int = parameter(
+        1,
+        "CPU threads of OpenCV, which resizes the images; more make a frame of a large camera "
+        "quicker and take cores from everything else; 0 for OpenCV's own choice.",
+        range=(0, 256),
+        read_only=True,
     )
     silence_warning_s: float = parameter(
         5.0,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from dataclasses import replace
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
+import cv2
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import State, TransitionCallbackReturn
-from sensor_msgs.msg import Image
 
-from jetson_detect.conversion.images import pixels_from_image
-from jetson_detect.core.backends import BackendError, BackendOptions, open_file
+from jetson_detect.conversion.detection_writer_check import difference_from_typed_path
+from jetson_detect.conversion.frame_header import FrameHeader
+from jetson_detect.conversion.serialized_image import read_image
+from jetson_detect.core.backends import BackendOptions, open_file
 from jetson_detect.core.backends.choice import (
     NO_ENGINES,
     BackendChoice,
@@ -29,14 +32,16 @@ from jetson_detect.core.fallback import ChainStatus, FallbackChain
 from jetson_detect.core.heads.proposal import head_as_yaml
 from jetson_detect.core.model import AUTO_HEAD, ModelSpec, load_model
 from jetson_detect.core.newest_frames import NewestFrames
-from jetson_detect.core.pixels import PixelError
+from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.selection import Selection
+from jetson_detect.middleware.frame_receiver import Frame, FrameReceiver
 from jetson_detect.nodes.backend_reporter import BackendReporter
 from jetson_detect.nodes.camera_channel import CameraChannel
 from jetson_detect.nodes.detector_config import DetectorConfig
 from jetson_detect.nodes.engine_pickup import EnginePickup
 from jetson_detect.nodes.managed_node import ManagedNode, reports_failure
 from jetson_detect.nodes.parameters import ParameterSet
+from jetson_detect.nodes.transport_config import PublishMode
 from jetson_detect.share import find_model
 
 _WORKER_STOP_S = 10.0
@@ -44,6 +49,35 @@ _LOOKUP_S = 2.0
 """How long the start waits for the search for engines while something else could run."""
 
 Choices = tuple[tuple[BackendChoice, ...], tuple[MissingChoice, ...]]
+MakeDetector = Callable[[ModelSpec, BackendOptions, BackendChoice], Detector]
+
+
+@dataclass(frozen=True, eq=False)
+class _Submitted:
+    """A frame that the chain works on."""
+
+    channel: CameraChannel
+    header: FrameHeader
+    pixels: Pixels
+
+
+def make_detector(model: ModelSpec, options: BackendOptions, choice: BackendChoice) -> Detector:
+    """Load a backend and run it once.
+
+    Raises
+    ------
+    BackendError, ModelError, ValueError
+        If it does not load, does not fit the model or does not run.
+
+    """
+    backend = open_file(choice.backend, choice.file, options)
+    try:
+        detector = Detector(model, backend)
+        detector.warm_up()
+    except BaseException:
+        backend.close()
+        raise
+    return detector
 
 
 class DetectorNode(ManagedNode):
@@ -55,17 +89,25 @@ class DetectorNode(ManagedNode):
     active          images are subscribed to; each processed frame is answered
     =============== ====================================================================
 
-    The executor's callbacks only put the newest frame of each camera into its slot; one worker
-    thread owns the detector.
+    One thread takes the images from the middleware and puts the newest of each camera into its
+    slot, another answers them; the executor has no part in frames.
     """
 
-    def __init__(self, node_name: str = "detector", **arguments: object) -> None:
+    def __init__(
+        self,
+        node_name: str = "detector",
+        *,
+        make_detector: MakeDetector = make_detector,
+        **arguments: object,
+    ) -> None:
         """Declare the parameters.
 
         Parameters
         ----------
         node_name, arguments:
             As for :class:`rclpy.node.Node`.
+        make_detector:
+            Loads a backend and makes a detector that was warmed up.
 
         Raises
         ------
@@ -83,7 +125,9 @@ class DetectorNode(ManagedNode):
         self._choices_lock = threading.Lock()
         """Held while it is told; parameters and engines change on two threads."""
         self._channels: list[CameraChannel] = []
-        self._frames: NewestFrames[CameraChannel, Image] | None = None
+        self._make_detector = make_detector
+        self._receiver: FrameReceiver[CameraChannel] | None = None
+        self._frames: NewestFrames[CameraChannel, Frame] | None = None
         self._worker: threading.Thread | None = None
         self._silence_timer: object | None = None
         self._selection = Selection()
@@ -121,10 +165,21 @@ class DetectorNode(ManagedNode):
             target=self._work, args=(self._frames,), name="inference", daemon=True
         )
         self._worker.start()
+        self._receiver = receiver = FrameReceiver(
+            self,
+            partial(self._receive, self._frames),
+            CameraChannel.report_bad_frame,
+            self.config.transport.receive,
+        )
         for channel in self._channels:
             channel.publish_labels(self._selection.score_threshold)
-            channel.open(partial(self._receive, self._frames))
+            channel.expect_frames()
+            receiver.add(channel, channel.image_topic, channel.image_qos)
             self.get_logger().info(f"detecting: {channel.topic} -> {channel.answer_topic}")
+        if receiver.reason:
+            self.get_logger().info(
+                f"images are taken by the executor, which costs more ({receiver.reason})"
+            )
         if self.config.silence_warning_s > 0.0:
             # Steady time: also with use_sim_time and no clock it says that nothing comes.
             self._silence_timer = self.create_timer(
@@ -136,6 +191,8 @@ class DetectorNode(ManagedNode):
 
     def _configure(self) -> None:
         config = self.config
+        # OpenCV takes a negative number for "as many as seem right".
+        cv2.setNumThreads(config.opencv_threads or -1)
         model = load_model(find_model(config.model))
         self._check_classes(config, model)
         namespaces = _output_namespaces(config)
@@ -147,7 +204,7 @@ class DetectorNode(ManagedNode):
         self._choices = self._find_choices(config, model)
         self._chain = FallbackChain(
             *self._choices,
-            partial(_make_detector, model, config.backend_options()),
+            partial(self._make_detector, model, config.backend_options()),
             config.fallback.policy(),
             self._reporter.report,
         )
@@ -158,8 +215,11 @@ class DetectorNode(ManagedNode):
         self._log_start(model, self._chain.status, time.monotonic() - start)
         self._log_proposed_head(model)
         qos = config.image_qos.profile()
+        serialized = self._publishes_serialized(config, model)
         for topic, namespace in zip(config.image_topics, namespaces):
-            self._channels.append(CameraChannel(self, topic, namespace, qos, model.labels))
+            self._channels.append(
+                CameraChannel(self, topic, namespace, qos, model.labels, serialized)
+            )
         self._selection = selection = _selection(config, model)
         # Where they were left to the model, `ros2 param get` shows what is in force now.
         self._parameter_set.set(
@@ -167,6 +227,17 @@ class DetectorNode(ManagedNode):
             iou_threshold=selection.iou_threshold,
             max_detections=selection.max_detections,
         )
+
+    def _publishes_serialized(self, config: DetectorConfig, model: ModelSpec) -> bool:
+        """Whether detections are written as bytes: as wanted, and where that works."""
+        if config.transport.publish is PublishMode.TYPED:
+            return False
+        difference = difference_from_typed_path(model.labels)
+        if difference is not None:
+            self.get_logger().info(
+                f"detections are published as message objects, which costs more ({difference})"
+            )
+        return difference is None
 
     def _look_for_engines(self, config: DetectorConfig, model: ModelSpec) -> EnginePickup | None:
         """Find the engines that were built for the model; None if the user wants none."""
@@ -313,38 +384,70 @@ class DetectorNode(ManagedNode):
     # -- frames -------------------------------------------------------------------------------
 
     def _receive(
-        self, frames: NewestFrames[CameraChannel, Image], channel: CameraChannel, message: Image
+        self, frames: NewestFrames[CameraChannel, Frame], channel: CameraChannel, frame: Frame
     ) -> None:
+        channel.receive()
         config, chain = self.config, self._chain
         if config.enabled and chain is not None:
             settled = chain.is_settled and (self._engines is None or self._engines.is_settled)
             keep = 1 if settled else config.image_qos.depth
-            channel.counts.replaced += frames.put(channel, message, keep)
+            channel.counts.replaced += frames.put(channel, frame, keep)
 
-    def _work(self, frames: NewestFrames[CameraChannel, Image]) -> None:
-        """Answer frames until there are no more; runs in a thread of its own."""
+    def _work(self, frames: NewestFrames[CameraChannel, Frame]) -> None:
+        """Answer frames until there are no more; runs in a thread of its own.
+
+        A backend that can hold several is given the next frame, if one waits, before the last is
+        answered; with none waiting each is answered as soon as it can be.
+        """
         chain = self._chain
         assert chain is not None
-        while (taken := frames.take()) is not None:
-            channel, message = taken
-            try:
-                pixels = pixels_from_image(message)
-                detections = chain.detect(pixels, self._selection)
-                channel.publish(detections, message, pixels, self.config.class_id_format)
-            except (PixelError, BackendError) as error:
-                channel.report_bad_frame(error)
-            except Exception as error:
-                if not self.context.ok():
-                    return  # the process is stopping and the publishers are gone
-                channel.report_bad_frame(error)
+        submitted: deque[_Submitted] = deque()
+        while True:
+            taken = None
+            if len(submitted) < chain.depth:
+                taken = frames.take(0.0 if submitted else None)
+            if taken is not None:
+                frame = self._submit(chain, *taken)
+                if frame is not None:
+                    submitted.append(frame)
+                # A frame's memory is the receiver's: it gets it back as soon as it can.
+                taken = frame = None
+            elif submitted:
+                self._answer(chain, submitted.popleft())
+            else:
+                return
+
+    def _submit(
+        self, chain: FallbackChain, channel: CameraChannel, frame: Frame
+    ) -> _Submitted | None:
+        """Let the chain begin with a frame; None if it is a bad one."""
+        try:
+            header, pixels = read_image(frame)
+            chain.submit(pixels, self._selection)
+        except Exception as error:
+            channel.report_bad_frame(error)
+            return None
+        return _Submitted(channel, header, pixels)
+
+    def _answer(self, chain: FallbackChain, frame: _Submitted) -> None:
+        """Publish what was found in the oldest frame."""
+        try:
+            detections = chain.result()
+            frame.channel.publish(
+                detections, frame.header, frame.pixels, self.config.class_id_format
+            )
+        except Exception as error:
+            if self.context.ok():  # else the process is stopping and the publishers are gone
+                frame.channel.report_bad_frame(error)
 
     def _stop(self) -> None:
         """Unsubscribe and wait until the frame in work is answered."""
         if self._silence_timer is not None:
             self.destroy_timer(self._silence_timer)
             self._silence_timer = None
-        for channel in self._channels:
-            channel.close()
+        if self._receiver is not None:
+            self._receiver.close()
+            self._receiver = None
         if self._frames is not None:
             self._frames.close()
         if self._worker is not None:
@@ -364,25 +467,6 @@ class DetectorNode(ManagedNode):
         if self.config.enabled:
             for channel in self._channels:
                 channel.report_silence(self.config.silence_warning_s)
-
-
-def _make_detector(model: ModelSpec, options: BackendOptions, choice: BackendChoice) -> Detector:
-    """Load a backend and run it once.
-
-    Raises
-    ------
-    BackendError, ModelError, ValueError
-        If it does not load, does not fit the model or does not run.
-
-    """
-    backend = open_file(choice.backend, choice.file, options)
-    try:
-        detector = Detector(model, backend)
-        detector.warm_up()
-    except BaseException:
-        backend.close()
-        raise
-    return detector
 
 
 def _selection(config: DetectorConfig, model: ModelSpec) -> Selection:

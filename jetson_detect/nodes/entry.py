@@ -15,10 +15,19 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from jetson_detect.middleware.malloc_tuning import keep_large_blocks
 from jetson_detect.nodes.parameters import ParameterError
 from jetson_detect.transport import use_shared_memory_profile
 
 N = TypeVar("N", bound=Node)
+
+
+_SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may keep Python from the others that want it.
+
+A node has several, and what waits is most often a frame: with Python's own 5 ms it waited up to
+that long behind a thread that computes.
+"""
 
 
 class StartError(RuntimeError):
@@ -45,6 +54,9 @@ def run_node(
     node: N | None = None
     executor: SingleThreadedExecutor | None = None
     try:
+        # Before there is a thread: the middleware's keep the heap that they begin with.
+        keep_large_blocks()
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         use_shared_memory_profile()
         rclpy.init(args=None if arguments is None else list(arguments))
         started = True

@@ -160,6 +160,25 @@ def test_images_of_reliable_and_best_effort_cameras_are_answered_alike(
     np.testing.assert_array_equal(found.best_class_ids, expected.best_class_ids)
 
 
+def test_what_takes_images_and_what_writes_answers_changes_no_answer(graph, detector):
+    process = graph.start(
+        DETECTOR,
+        "--ros-args",
+        *("-p", "image_topics:=[/front/image_raw]"),
+        *("-p", "transport.receive:=raw", "-p", "transport.publish:=typed"),
+    )
+    process.wait_for_output("detecting: /front/image_raw")
+    quick, plain = Camera(detector, "/front/image_raw"), Camera(graph, "/front/image_raw")
+    for image in (SCENE.image, EMPTY):
+        ours, theirs = quick.ask(image), plain.ask(image)
+        assert ours.detections or image is EMPTY
+        ours.header.stamp = theirs.header.stamp = Time()
+        for detection in (*ours.detections, *theirs.detections):
+            detection.header.stamp = Time()
+        assert ours == theirs
+    quick.close()
+
+
 def test_the_header_is_the_images_in_the_array_and_in_each_detection(camera):
     stamp = camera.send(SCENE.image)
     camera.graph.spin_until(lambda: stamp in camera.answers, what="the answer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,17 @@ class _Entry:
 
 
 @dataclass(eq=False)
+class _Frame:
+    """A picture that is not answered yet; used only by who holds the frame lock."""
+
+    pixels: Pixels
+    selection: Selection
+    begun: float = 0.0
+    """When it was given to its backend, on the monotonic clock."""
+    given_to: _Running | None = None
+
+
+@dataclass(eq=False)
 class _Running:
     """The backend that answers frames; used only by who holds the frame lock."""
 
@@ -61,8 +73,8 @@ class FallbackChain(Closing):
 
     A backend that raises, returns nonsense or does not answer in time is closed, and the next one
     answers the same frame.  What failed is tried again in the background, ever more rarely, and
-    takes its place back between two frames.  Frames are answered one at a time, in the order in
-    which they are given.
+    takes its place back between two frames.  Frames are answered in the order in which they are
+    given; one at a time, or :attr:`depth` at a time with :meth:`submit` and :meth:`result`.
     """
 
     def __init__(
@@ -94,6 +106,8 @@ class FallbackChain(Closing):
         self._on_report = on_report
         self._frame_lock = threading.Lock()
         """Held while a frame is answered and while the running backend is exchanged."""
+        self._frames: deque[_Frame] = deque()
+        """Submitted and not answered; guarded by the frame lock."""
         self._changed = threading.Condition()
         """Guards everything below."""
         self._entries = [_Entry(choice) for choice in choices]
@@ -149,22 +163,61 @@ class FallbackChain(Closing):
             If no backend is left.
 
         """
+        self.submit(pixels, selection)
+        return self.result()
+
+    @property
+    def depth(self) -> int:
+        """How many frames the running backend wants to hold, so as not to be idle in between."""
+        detector = self.detector
+        return detector.depth if detector is not None else 1
+
+    def submit(self, pixels: Pixels, selection: Selection) -> None:
+        """Hand a picture over; :meth:`result` has to be called once for each, by the same thread.
+
+        A backend is given more than one at a time only up to its :attr:`depth`; further ones wait.
+        """
         with self._frame_lock:
             self._take_over()
+            self._frames.append(_Frame(pixels, selection))
+            if self._running is not None:
+                self._give_all(self._running)
+
+    def result(self) -> Detections:
+        """Wait for what was found in the oldest picture without an answer; see :meth:`detect`.
+
+        Raises
+        ------
+        PixelError
+            If the picture is at fault.
+        BackendError
+            If no backend is left.
+        RuntimeError
+            If no picture waits for an answer.
+
+        """
+        with self._frame_lock:
+            if not self._frames:
+                raise RuntimeError("no picture was submitted that has no answer yet")
             tried: set[_Entry] = set()
-            while True:
-                running = self._running or self._open_next(tried)
-                tried.add(running.entry)
-                started = time.monotonic()
-                try:
-                    detections = running.thread.detect(pixels, selection, self._patience(running))
-                except PixelError:
-                    raise
-                except Exception as error:
-                    self._give_up(running, self._reason(error))
-                else:
-                    self._count_missed(running, time.monotonic() - started)
-                    return detections
+            try:
+                while True:
+                    running = self._running or self._open_next(tried)
+                    tried.add(running.entry)
+                    self._give_all(running)
+                    # Its backend could not begin before it had answered the frame before.
+                    begun = max(self._frames[0].begun, running.thread.answered_at)
+                    try:
+                        detections = running.thread.result(self._patience(running))
+                    except PixelError:
+                        raise
+                    except Exception as error:
+                        self._give_up(running, self._reason(error))
+                    else:
+                        self._count_missed(running, running.thread.answered_at - begun)
+                        return detections
+            finally:
+                self._frames.popleft()
 
     def set_choices(
         self, choices: Sequence[BackendChoice], missing: Sequence[MissingChoice] = ()
@@ -203,6 +256,17 @@ class FallbackChain(Closing):
             each.thread.join(_THREAD_END_S)
 
     # -- frames; under the frame lock ---------------------------------------------------------
+
+    def _give_all(self, running: _Running) -> None:
+        """Give a backend what it does not have yet: also what was lost with the one before it.
+
+        All of it and oldest first, for in this order it answers.
+        """
+        for frame in self._frames:
+            if frame.given_to is not running:
+                frame.given_to = running
+                frame.begun = time.monotonic()
+                running.thread.submit(frame.pixels, frame.selection)
 
     def _patience(self, running: _Running) -> float | None:
         """How many seconds to wait for a frame before its backend is given up."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -31,7 +33,10 @@ class DetectorThread(Closing):
         """Start to make a detector; :meth:`wait_until_ready` tells how it went."""
         self._make = make
         self._frames: SimpleQueue[tuple[Pixels, Selection] | None] = SimpleQueue()
-        self._answers: SimpleQueue[Detector | Detections | Exception] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[float, Detector | Detections | Exception]] = SimpleQueue()
+        """With the time at which each was there, on the monotonic clock."""
+        self._answered_at = 0.0
+        self._closing = False
         self._detector: Detector | None = None
         # Daemon: a thread that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -43,6 +48,14 @@ class DetectorThread(Closing):
         if self._detector is None:
             raise RuntimeError("the detector is not ready: call wait_until_ready first")
         return self._detector
+
+    @property
+    def answered_at(self) -> float:
+        """When the last answer that was waited for was there, in seconds of the monotonic clock.
+
+        That may be long before it was waited for; 0 before the first.
+        """
+        return self._answered_at
 
     def wait_until_ready(self, timeout_s: float) -> None:
         """Wait until the detector is made.
@@ -71,13 +84,34 @@ class DetectorThread(Closing):
             next answer would be this picture's.
 
         """
+        self.submit(pixels, selection)
+        return self.result(timeout_s)
+
+    def submit(self, pixels: Pixels, selection: Selection) -> None:
+        """Hand a picture over; :meth:`result` is to be called as often as this."""
         self._frames.put((pixels, selection))
+
+    def result(self, timeout_s: float | None = None) -> Detections:
+        """Wait for what was found in the oldest picture that was handed over and not answered.
+
+        Raises
+        ------
+        NoAnswerError
+            As for :meth:`detect`.
+        Exception
+            What detecting has raised.
+
+        """
         answer = self._next_answer(timeout_s)
         assert isinstance(answer, Detections)
         return answer
 
     def close(self) -> None:
-        """Ask the thread to close the detector and to end, without waiting for it."""
+        """Ask the thread to close the detector and to end, without waiting for it.
+
+        Pictures without an answer get none any more.
+        """
+        self._closing = True
         self._frames.put(None)
 
     def join(self, timeout_s: float) -> bool:
@@ -87,12 +121,12 @@ class DetectorThread(Closing):
 
     def _next_answer(self, timeout_s: float | None) -> Detector | Detections:
         try:
-            answer = self._answers.get(timeout=timeout_s)
+            self._answered_at, answer = self._answers.get(timeout=timeout_s)
         except Empty:
             # A library that is being loaded can hold up all of Python, this clock's thread and the
             # detector's alike: then the answer is only a moment away.
             try:
-                answer = self._answers.get(timeout=_GRACE_S)
+                self._answered_at, answer = self._answers.get(timeout=_GRACE_S)
             except Empty:
                 raise NoAnswerError(f"no answer within {timeout_s:g} s") from None
         if isinstance(answer, Exception):
@@ -103,13 +137,46 @@ class DetectorThread(Closing):
         try:
             detector = self._make()
         except Exception as error:
-            self._answers.put(error)
+            self._answer(error)
             return
         with detector:
-            self._answers.put(detector)
-            while (frame := self._frames.get()) is not None:
-                try:
-                    self._answers.put(detector.detect(*frame))
-                except Exception as error:
-                    self._answers.put(error)
-                del frame  # the picture's memory may be the middleware's
+            self._answer(detector)
+            try:
+                self._answer_frames(detector)
+            except Exception as error:  # whoever waits must hear of it
+                self._answer(error)
+
+    def _answer_frames(self, detector: Detector) -> None:
+        """Keep the backend busy: begin the next picture, if one waits, before ending the last."""
+        begun: deque[Selection | Exception] = deque()
+        while not self._closing:
+            # More than the depth may be begun: it shrinks when memory runs out.
+            if begun and (len(begun) >= detector.depth or self._frames.empty()):
+                self._answer(_finish(detector, begun.popleft()))
+                continue
+            frame = self._frames.get()
+            if frame is None:
+                return
+            begun.append(_start(detector, *frame))
+            del frame  # the picture's memory may be the middleware's
+
+    def _answer(self, answer: Detector | Detections | Exception) -> None:
+        self._answers.put((time.monotonic(), answer))
+
+
+def _start(detector: Detector, pixels: Pixels, selection: Selection) -> Selection | Exception:
+    """Begin a picture; return its selection, or what its answer has to be instead."""
+    try:
+        detector.start(pixels)
+    except Exception as error:
+        return error
+    return selection
+
+
+def _finish(detector: Detector, begun: Selection | Exception) -> Detections | Exception:
+    if isinstance(begun, Exception):
+        return begun
+    try:
+        return detector.finish(begun)
+    except Exception as error:
+        return error
