@@ -2,6 +2,7 @@
 # make test   all tests
 # make lint   ruff and mypy
 # make compare  every backend on the demo model: parity, accuracy, speed, memory, start-up
+# make bench  what a frame costs, beside how others do it; make bench ARGS="node" for one part
 # make model  train the demo model again (five minutes on a GPU, hours without)
 #
 # Each sets up what it needs in a virtual environment, once.  Where ROS is sourced, that ROS is used;
@@ -15,9 +16,10 @@ VENV ?= .venv-$(ROS_DISTRO)
 endif
 PYTHON ?= python3
 ARGS ?=
+BENCH = $(if $(ARGS),$(ARGS),all --json build/speed.json --plots build/speed)
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test lint format compare model setup setup-test clean
+.PHONY: demo test lint format compare bench model setup setup-test clean
 
 demo: setup
 	$(RUN) -m jetson_detect.commands.demo $(ARGS)
@@ -37,6 +39,10 @@ format: setup-test
 compare: setup-test
 	$(RUN) training/write_all_formats.py --output build/demo_all_formats
 	$(RUN) -m jetson_detect.commands.compare_backends build/demo_all_formats $(ARGS)
+
+bench: setup-test
+	@mkdir -p build
+	$(RUN) -m jetson_detect.commands.benchmark $(BENCH)
 
 model:
 	$(PYTHON) -m venv .venv-training

@@ -21,7 +21,14 @@ setup(
     name=PACKAGE,
     version="0.1.0",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed", "core/schema/*.json"]},
+    package_data={
+        PACKAGE: [
+            "py.typed",
+            "core/schema/*.json",
+            "core/backends/tensorrt/letterbox.cu",
+            "core/backends/tensorrt/letterbox.ptx",
+        ]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (str(SHARE), ["package.xml"]),
@@ -51,6 +58,7 @@ setup(
             f"export_model = {PACKAGE}.commands.export_model:main",
             f"prune_model = {PACKAGE}.commands.prune_model:main",
             f"compare_backends = {PACKAGE}.commands.compare_backends:main",
+            f"benchmark = {PACKAGE}.commands.benchmark:main",
             f"demo = {PACKAGE}.commands.demo:main",
         ],
     },
