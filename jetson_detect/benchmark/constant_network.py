@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from jetson_detect.benchmark.nodes.letterboxing import PADDING
 from jetson_detect.benchmark.workload import Workload
 from jetson_detect.core.backends.base import BackendDescription, TensorInfo
 from jetson_detect.core.closing import Closing
@@ -59,7 +60,7 @@ class ConstantBackend(Closing):
 
 
 def write_constant_model(folder: Path, workload: Workload) -> None:
-    """Write the model's folder: NCHW, RGB, divided by 255 and stretched, as examples do it.
+    """Write the model's folder: NCHW, RGB, divided by 255 and letterboxed, as YOLO.
 
     Parameters
     ----------
@@ -83,7 +84,8 @@ def write_constant_model(folder: Path, workload: Workload) -> None:
             "color_order": "RGB",
             "mean": [0.0],
             "scale": [1 / 255],
-            "resize": "stretch",
+            "resize": "letterbox",
+            "padding_value": PADDING,
         },
         "head": {"type": "yolov8", "outputs": {"predictions": OUTPUT}},
         "labels": list(workload.labels),

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.benchmark.cost_ratios import compare_costs
-from jetson_detect.benchmark.nodes.plain_node import resize_and_scale
+from jetson_detect.benchmark.nodes.letterboxing import PADDING, fit
+from jetson_detect.benchmark.nodes.plain_node import letterbox_and_scale
 from jetson_detect.benchmark.picture import SIZES, draw_picture, size_text
 from jetson_detect.benchmark.repeats import Repeats
 from jetson_detect.benchmark.report import Section
@@ -23,7 +24,7 @@ from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.preprocess import Preprocessor
 
 NAME = "preprocess"
-FULL_SIZE, RESIZED, OURS = "float at full size", "resize, float, transpose", "ours"
+FULL_SIZE, RESIZED, OURS = "float at full size", "letterbox, float, transpose", "ours"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class PreprocessLevel:
 
 
 def measure_preprocessing(level: PreprocessLevel, repeats: Repeats) -> Section:
-    """Stretch pictures of each size to each input, all ways in turns."""
+    """Letterbox pictures of each size to each input, all ways in turns."""
     costs = []
     for network_size in level.network_sizes:
         for name in level.sizes:
@@ -48,7 +49,7 @@ def measure_preprocessing(level: PreprocessLevel, repeats: Repeats) -> Section:
                 costs.append(CostRow(case, way, "µs CPU", rounds))
     return Section(
         NAME,
-        "bgr8 picture to a float32 RGB tensor of planes from 0 to 1, stretched, on the CPU",
+        "bgr8 picture to a float32 RGB tensor of planes from 0 to 1, letterboxed, on the CPU",
         costs=tuple(costs),
         ratios=compare_costs(NAME, costs, OURS),
     )
@@ -76,13 +77,14 @@ def preprocessing_acts(
         ColorOrder.RGB,
         mean=(0.0,) * 3,
         scale=(1 / 255,) * 3,
-        resize=ResizeMode.STRETCH,
+        resize=ResizeMode.LETTERBOX,
+        padding_value=PADDING,
     )
     shape = (1, 3, network_size, network_size)
     preprocess = Preprocessor(spec, TensorInfo("images", shape, np.dtype(np.float32)))
     return {
         FULL_SIZE: lambda: _float_first(picture, network_size),
-        RESIZED: lambda: resize_and_scale(picture, network_size),
+        RESIZED: lambda: letterbox_and_scale(picture, network_size),
         OURS: lambda: preprocess(pixels)[0],
     }
 
@@ -90,5 +92,7 @@ def preprocessing_acts(
 def _float_first(picture: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     """Scale all pixels before most of them are thrown away, which one sees surprisingly often."""
     scaled = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
-    resized = cv2.resize(scaled, (size, size))
-    return np.ascontiguousarray(resized.transpose(2, 0, 1)[None])
+    left, top, width, height, _ = fit(picture.shape[1], picture.shape[0], size)
+    canvas = np.full((size, size, 3), PADDING / 255, np.float32)
+    canvas[top : top + height, left : left + width] = cv2.resize(scaled, (width, height))
+    return np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,6 +19,9 @@ _HIGHEST_BACKGROUND = 0.1
 _BEST, _WORST = 0.95, 0.45
 """Scores of the first and the last object."""
 _STRIDES = (8, 16, 32)
+_BAND = 9 / 16
+"""The share of the input's height, in its middle, in which objects lie: pictures of any usual shape
+are there when they are letterboxed."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,15 @@ class Workload:
         Raises
         ------
         ValueError
-            If there are more objects than a grid over the picture has places for.
+            If there are more objects than a grid over the middle has places for.
 
         """
-        places = int(np.ceil(np.sqrt(self.detections)))
-        place = self.network_size / max(places, 1)
+        columns = max(1, math.ceil(math.sqrt(self.detections / _BAND)))
+        place = self.network_size / columns
+        if math.ceil(self.detections / columns) * place > _BAND * self.network_size:
+            columns += 1  # the last row would not be in the band
+            place = self.network_size / columns
+        top = (1 - _BAND) / 2 * self.network_size
         if self.detections * _COPIES > self.candidates or (self.detections and place < 12.0):
             raise ValueError(
                 f"{self.detections} detections do not fit into {self.network_size}x"
@@ -75,8 +83,8 @@ class Workload:
         objects = np.repeat(np.arange(self.detections), _COPIES)
         copies = np.tile(np.arange(_COPIES), self.detections)
         # Far enough apart not to suppress each other, and their own copies near enough to do so.
-        table[rows, 0] = (objects % max(places, 1) + 0.5) * place + copies * 0.25
-        table[rows, 1] = (objects // max(places, 1) + 0.5) * place + copies * 0.25
+        table[rows, 0] = (objects % columns + 0.5) * place + copies * 0.25
+        table[rows, 1] = top + (objects // columns + 0.5) * place + copies * 0.25
         table[rows, 2:4] = 0.75 * place
         step = (_BEST - _WORST) / max(self.detections, 1)
         table[rows, 4 + objects % self.classes] = _BEST - step * (objects + copies / (2 * _COPIES))

@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from jetson_detect.benchmark.cdr import put_stamp
+from jetson_detect.benchmark.nodes.letterboxing import fit
 from jetson_detect.benchmark.nodes.plain_node import select
 from jetson_detect.benchmark.nodes.spinning import spin
 from jetson_detect.benchmark.nodes.task import NodeTask
@@ -34,8 +35,7 @@ class FloorNode(Node):  # type: ignore[misc]
         """Subscribe and advertise."""
         super().__init__("floor", namespace=task.namespace)
         self._workload, self._clock = task.work.workload, StageClock(task.stages)
-        size = self._workload.network_size
-        self._resized = np.empty((size, size, 3), np.uint8)
+        self._resized = np.empty((0, 0, 3), np.uint8)
         self._answers: dict[tuple[int, int], bytearray] = {}
         """By the picture's width and height."""
         self._publishers_of = {
@@ -54,7 +54,10 @@ class FloorNode(Node):  # type: ignore[misc]
     def _on_frame(self, topic: str, frame: Frame) -> None:
         with self._clock.stage(Stage.PREPROCESS):
             header, pixels = read_image(frame)
-            cv2.resize(pixels.data, self._resized.shape[:2], dst=self._resized)
+            _, _, width, height, _ = fit(*pixels.size, self._workload.network_size)
+            if self._resized.shape[:2] != (height, width):
+                self._resized = np.empty((height, width, 3), np.uint8)
+            cv2.resize(pixels.data, (width, height), dst=self._resized)
         with self._clock.stage(Stage.PUBLISH):
             answer = self._answer(pixels.size)
             put_stamp(answer, header.sec, header.nanosec)

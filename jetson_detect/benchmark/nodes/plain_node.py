@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.qos import qos_profile_sensor_data
 
+from jetson_detect.benchmark.nodes.letterboxing import fit, letterbox
 from jetson_detect.benchmark.nodes.spinning import spin
 from jetson_detect.benchmark.nodes.task import NodeTask
 from jetson_detect.benchmark.nodes.usual_node import Row, UsualNode
@@ -23,16 +24,16 @@ class PlainNode(UsualNode):
         super().__init__("plain", task, qos_profile_sensor_data)
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See :func:`resize_and_scale`."""
-        return resize_and_scale(image, self.workload.network_size)
+        """See :func:`letterbox_and_scale`."""
+        return letterbox_and_scale(image, self.workload.network_size)
 
     def postprocess(self, output: NDArray[np.float32], width: int, height: int) -> list[Row]:
         """See :func:`select`."""
         return select(output, self.workload, width, height)
 
 
-def resize_and_scale(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """Resize in bytes, then scale and transpose.
+def letterbox_and_scale(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """Letterbox in bytes, then scale and transpose.
 
     Parameters
     ----------
@@ -46,8 +47,7 @@ def resize_and_scale(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]
     (1, 3, size, size): RGB from 0 to 1.
 
     """
-    resized = cv2.resize(image, (size, size))
-    rgb = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
+    rgb = cv2.cvtColor(letterbox(image, size), cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
     return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None])
 
 
@@ -68,13 +68,14 @@ def select(output: NDArray[np.float32], workload: Workload, width: int, height: 
     The objects, best first, in pixels of the picture.
 
     """
-    thresholds, size = workload.thresholds, workload.network_size
+    thresholds = workload.thresholds
+    left, top, _, _, scale = fit(width, height, workload.network_size)
     predictions = output[0].T
     scores = predictions[:, 4:].max(axis=1)
     found = scores >= thresholds.score
     predictions, scores = predictions[found], scores[found]
     class_ids = predictions[:, 4:].argmax(axis=1)
-    boxes = predictions[:, :4] * np.array([width, height, width, height]) / size
+    boxes = (predictions[:, :4] - np.array([left, top, 0, 0])) / scale
     boxes[:, :2] -= boxes[:, 2:] / 2
     kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), thresholds.score, thresholds.iou)
     return [(*boxes[index].tolist(), float(scores[index]), int(class_ids[index])) for index in kept]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from jetson_detect.benchmark.nodes.letterboxing import fit, letterbox
 from jetson_detect.benchmark.nodes.spinning import spin
 from jetson_detect.benchmark.nodes.task import NodeTask
 from jetson_detect.benchmark.nodes.usual_node import Row, UsualNode
@@ -26,15 +27,15 @@ class TutorialNode(UsualNode):
         As in Ultralytics' own example (examples/YOLOv8-ONNXRuntime/main.py), which many nodes are
         made of.
         """
-        size = self.workload.network_size
         rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        scaled = np.array(cv2.resize(rgb, (size, size))) / 255.0
+        scaled = np.array(letterbox(rgb, self.workload.network_size)) / 255.0
         blob: NDArray[np.float32] = np.transpose(scaled, (2, 0, 1))[None].astype(np.float32)
         return blob
 
     def postprocess(self, output: NDArray[np.float32], width: int, height: int) -> list[Row]:
         """Look at each candidate in turn."""
-        thresholds, size = self.workload.thresholds, self.workload.network_size
+        thresholds = self.workload.thresholds
+        left, top, _, _, scale = fit(width, height, self.workload.network_size)
         boxes, scores, class_ids = [], [], []
         for row in cv2.transpose(output[0]):
             class_scores = row[4:]
@@ -47,8 +48,8 @@ class TutorialNode(UsualNode):
                 class_ids.append(class_id)
         rows: list[Row] = []
         for index in cv2.dnn.NMSBoxes(boxes, scores, thresholds.score, thresholds.iou):
-            left, top, w, h = (float(each) for each in boxes[index])
-            box = (left * width / size, top * height / size, w * width / size, h * height / size)
+            x, y, w, h = (float(each) for each in boxes[index])
+            box = ((x - left) / scale, (y - top) / scale, w / scale, h / scale)
             rows.append((*box, float(scores[index]), int(class_ids[index])))
         return rows
 
