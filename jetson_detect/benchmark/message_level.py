@@ -24,7 +24,6 @@ from jetson_detect.conversion.detection_writer import DetectionWriter
 from jetson_detect.conversion.detections import ClassIdFormat, to_detection_array
 from jetson_detect.conversion.frame_header import FrameHeader
 from jetson_detect.core.detections import Detections
-from jetson_detect.middleware.serialized_publisher import SerializedPublisher
 from jetson_detect.nodes.entry import ros_executor
 
 NAME = "message"
@@ -100,11 +99,11 @@ def _acts(
     publisher: Publisher, found: Detections, labels: tuple[str, ...]
 ) -> dict[str, Callable[[], object]]:
     header = FrameHeader(1, 2, _FRAME_ID)
-    write, serialized = DetectionWriter(labels), SerializedPublisher(publisher)
+    write = DetectionWriter(labels)
     message_header = header.to_message()
     return {
         OBJECTS: lambda: publisher.publish(
             to_detection_array(found, message_header, labels, ClassIdFormat.LABEL)
         ),
-        OURS: lambda: serialized.publish(write(found, header, ClassIdFormat.LABEL)),
+        OURS: lambda: publisher.publish(bytes(write(found, header, ClassIdFormat.LABEL))),
     }

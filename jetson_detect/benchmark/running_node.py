@@ -51,7 +51,7 @@ class RunningNode(Closing):
         name = f"{contestant.value}_{len(list(session.folder.iterdir()))}"
         task = NodeTask(name, session.folder / f"{name}.stages", work)
         self._clock = StageClock(task.stages)
-        self._child = _Process(
+        self._child = Child(
             name,
             contestant.module,
             [task.to_argument()],
@@ -60,7 +60,7 @@ class RunningNode(Closing):
         )
         with ExitStack() as stack:
             stack.callback(self._child.stop)
-            self._cpu = ProcessCpu(self._child.number)
+            self._cpu = ProcessCpu(self._child.pid)
             # A context of its own, as of another process: each has its own shared memory, which
             # the images of other sizes would fragment.
             executor = stack.enter_context(ros_executor([]))
@@ -127,7 +127,7 @@ class RunningNode(Closing):
     @property
     def rss_mb(self) -> float:
         """Its resident memory in MB."""
-        return resident_mb(self._child.number)
+        return resident_mb(self._child.pid)
 
     def close(self) -> None:
         """End it; may be called twice."""
@@ -136,11 +136,3 @@ class RunningNode(Closing):
     def _check(self) -> None:
         if self._child.status is not None:
             raise self._child.failure(f"has ended with status {self._child.status}")
-
-
-class _Process(Child):
-    """A child whose number is known."""
-
-    @property
-    def number(self) -> int:
-        return self._process.pid

@@ -47,6 +47,11 @@ class Child:
             )
 
     @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
     def status(self) -> int | None:
         """The exit status, or None while it runs."""
         return self._process.poll()

@@ -181,7 +181,6 @@ class Detector(Closing):
                 "more fit: finish() one of them"
             )
         if self._pictures is not None:
-            self._inputs = {}
             return self._pictures(pixels)
         preprocess = self._next_preprocessor()
         self._inputs = {self._input_name: preprocess.tensor}

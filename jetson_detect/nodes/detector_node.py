@@ -404,7 +404,8 @@ class DetectorNode(ManagedNode):
         submitted: deque[_Submitted] = deque()
         while True:
             taken = None
-            if len(submitted) < chain.depth:
+            depth = chain.depth if self.config.pipelining else 1
+            if len(submitted) < depth:
                 taken = frames.take(0.0 if submitted else None)
             if taken is not None:
                 frame = self._submit(chain, *taken)

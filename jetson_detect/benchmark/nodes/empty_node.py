@@ -15,7 +15,7 @@ from jetson_detect.benchmark.nodes.spinning import spin
 from jetson_detect.benchmark.nodes.task import NodeTask
 
 
-class EmptyNode(Node):  # type: ignore[misc]
+class EmptyNode(Node):
     """Imports nothing but rclpy and messages."""
 
     def __init__(self, task: NodeTask) -> None:

@@ -22,10 +22,9 @@ from jetson_detect.benchmark.stage_clock import Stage, StageClock
 from jetson_detect.conversion.serialized_image import read_image
 from jetson_detect.middleware.frame_receiver import Frame, FrameReceiver
 from jetson_detect.middleware.malloc_tuning import keep_large_blocks
-from jetson_detect.middleware.serialized_publisher import SerializedPublisher
 
 
-class FloorNode(Node):  # type: ignore[misc]
+class FloorNode(Node):
     """Answers each image with the same array; only the array's stamp is the image's.
 
     It does so on the thread that receives: no frame changes hands.
@@ -39,7 +38,7 @@ class FloorNode(Node):  # type: ignore[misc]
         self._answers: dict[tuple[int, int], bytearray] = {}
         """By the picture's width and height."""
         self._publishers_of = {
-            images: SerializedPublisher(self.create_publisher(Detection2DArray, answers, 10))
+            images: self.create_publisher(Detection2DArray, answers, 10)
             for images, answers in zip(task.image_topics, task.answer_topics)
         }
         self._receiver = FrameReceiver[str](self, self._on_frame, self._on_error)
@@ -61,7 +60,7 @@ class FloorNode(Node):  # type: ignore[misc]
         with self._clock.stage(Stage.PUBLISH):
             answer = self._answer(pixels.size)
             put_stamp(answer, header.sec, header.nanosec)
-            self._publishers_of[topic].publish(answer)
+            self._publishers_of[topic].publish(bytes(answer))
 
     def _on_error(self, topic: str, error: Exception) -> None:
         self.get_logger().error(f"{topic}: {error!r}")

@@ -11,7 +11,7 @@ from jetson_detect.benchmark.nodes.spinning import spin
 from jetson_detect.benchmark.nodes.task import NodeTask
 
 
-class ListenerNode(Node):  # type: ignore[misc]
+class ListenerNode(Node):
     """Receives detections and drops them."""
 
     def __init__(self, task: NodeTask) -> None:

@@ -22,7 +22,7 @@ Row = tuple[float, float, float, float, float, int]
 """Left, top, width, height, score and class of an object."""
 
 
-class UsualNode(Node):  # type: ignore[misc]
+class UsualNode(Node):
     """Typed messages in and out, and a copy of each picture as cv_bridge makes it."""
 
     def __init__(self, name: str, task: NodeTask, qos: Any) -> None:

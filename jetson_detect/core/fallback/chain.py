@@ -115,6 +115,8 @@ class FallbackChain(Closing):
         self._running: _Running | None = None
         self._ready: _Running | None = None
         """What takes over before the next frame."""
+        self._replacing = False
+        """Whether who waits for a frame is about to load the next backend."""
         self._takeovers = 0
         self._settled_at = 0.0
         self._closed = False
@@ -168,14 +170,19 @@ class FallbackChain(Closing):
 
     @property
     def depth(self) -> int:
-        """How many frames the running backend wants to hold, so as not to be idle in between."""
+        """How many frames to submit ahead of their results, so that the backend is never idle.
+
+        One more than it holds, if it holds more than one: while its thread waits for the oldest,
+        nobody else could begin with the next.
+        """
         detector = self.detector
-        return detector.depth if detector is not None else 1
+        held = detector.depth if detector is not None else 1
+        return held + 1 if held > 1 else 1
 
     def submit(self, pixels: Pixels, selection: Selection) -> None:
         """Hand a picture over; :meth:`result` has to be called once for each, by the same thread.
 
-        A backend is given more than one at a time only up to its :attr:`depth`; further ones wait.
+        Of more than the backend can hold, the rest waits.
         """
         with self._frame_lock:
             self._take_over()
@@ -212,12 +219,16 @@ class FallbackChain(Closing):
                     except PixelError:
                         raise
                     except Exception as error:
-                        self._give_up(running, self._reason(error))
+                        self._give_up(running, self._reason(error), replacing=True)
                     else:
                         self._count_missed(running, running.thread.answered_at - begun)
                         return detections
             finally:
                 self._frames.popleft()
+                if self._replacing:
+                    with self._changed:
+                        self._replacing = False
+                        self._changed.notify_all()
 
     def set_choices(
         self, choices: Sequence[BackendChoice], missing: Sequence[MissingChoice] = ()
@@ -283,7 +294,7 @@ class FallbackChain(Closing):
         if running.missed >= policy.missed_deadlines:
             self._give_up(running, _too_late(policy))
 
-    def _give_up(self, running: _Running, reason: str) -> None:
+    def _give_up(self, running: _Running, reason: str, *, replacing: bool = False) -> None:
         """Close the running backend; it is tried again later."""
         running.thread.close()
         policy = self.policy
@@ -292,6 +303,7 @@ class FallbackChain(Closing):
             if time.monotonic() - running.since >= policy.retry_maximum_s:
                 entry.failures = 0
             self._running = None
+            self._replacing = replacing
             self._refuse(entry, reason)
         self._tell(Severity.WARNING, f"{entry.choice} failed: {reason}")
 
@@ -421,6 +433,9 @@ class FallbackChain(Closing):
         """Wait until a backend that is better than the running one is due; None at the end."""
         with self._changed:
             while not self._closed:
+                if self._replacing:
+                    self._changed.wait()
+                    continue
                 # What is ready counts as running: it will be, before the next frame.
                 current = self._ready or self._running
                 rank = self._rank(current.entry) if current is not None else len(self._entries)
