@@ -20,10 +20,12 @@ from typing import Any
 import pytest
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from vision_msgs.msg import Detection2DArray
 
 from jetson_detect.nodes.builder_config import BuilderConfig
@@ -170,9 +172,9 @@ class Launched:
         pattern = rf"\[{executable}-\d+\]: process started with pid \[(\d+)\]"
         return [int(pid) for pid in re.findall(pattern, self.process.output)]
 
-    def environment(self) -> dict[str, str]:
-        """The running detector's."""
-        text = Path(f"/proc/{self.pids('detector_node')[0]}/environ").read_text()
+    def environment(self, executable: str = "detector_node") -> dict[str, str]:
+        """A running node's."""
+        text = Path(f"/proc/{self.pids(executable)[0]}/environ").read_text()
         return dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
 
     def parameter(self, node: str, name: str) -> Any:
@@ -211,7 +213,23 @@ GIVEN: dict[str, str] = {
     "respawn": "true",
     "dds_profile": "false",
 }
-BUILDER_GIVEN = {"build": "true", "precisions": "int8, fp16"}
+DETECTORS_FILE = """
+/**:
+  ros__parameters:
+    model: other
+    max_detections: 7
+    opencv_threads: 3
+    transport: {receive: raw, publish: typed}
+    tensorrt: {preprocessing: cpu, spin: true}
+"""
+ARRIVES_FROM_THE_FILE: dict[str, Any] = {
+    "max_detections": 7,
+    "opencv_threads": 3,
+    "transport.receive": "raw",
+    "transport.publish": "typed",
+    "tensorrt.preprocessing": "cpu",
+    "tensorrt.spin": True,
+}
 ARRIVES: dict[str, Any] = {
     "image_topics": ["/front/image_raw", "/rear/image_raw"],
     "model": "2024",
@@ -229,7 +247,7 @@ ARRIVES: dict[str, Any] = {
 def everything_given(shared_graph: Any, tmp_path_factory: pytest.TempPathFactory) -> Launched:
     installed_prefix()
     params_file = tmp_path_factory.mktemp("given") / "params.yaml"
-    params_file.write_text("/**: {ros__parameters: {model: other, max_detections: 7}}")
+    params_file.write_text(DETECTORS_FILE)
     arguments = [f"{name}:={value}" for name, value in GIVEN.items()]
     return Launched(
         shared_graph,
@@ -239,14 +257,77 @@ def everything_given(shared_graph: Any, tmp_path_factory: pytest.TempPathFactory
     )
 
 
+FIELD_BUILDER = "/field/engine_builder"
+BUILDER_GIVEN: dict[str, str] = {
+    "namespace": "field",
+    "name": "eye",
+    "build": "true",
+    "precisions": "int8, fp16",
+    "use_sim_time": "true",
+    "autostart": "false",
+    "log_level": "warn",
+    "dds_profile": "false",
+}
+BUILDERS_FILE = """
+/**:
+  ros__parameters:
+    model_folders: [/no/such/folder]
+    models: [other]
+    precisions: [fp32]
+    workspace_mb: 77
+    proof: {count: 9}
+"""
+ARRIVES_AT_THE_BUILDER: dict[str, Any] = {
+    "models": ["2024"],
+    "precisions": ["int8", "fp16"],
+    "use_sim_time": True,
+    "autostart": False,
+    "workspace_mb": 77,
+    "proof.count": 9,
+}
+
+
+def model_named(name: str, folder: Path) -> Path:
+    """Copy a model, so that it is none of those that come with the package."""
+    shutil.copytree(find_model("demo"), folder / name)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def given_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose name is a number, in one whose name has a space."""
+    return model_named("2024", tmp_path_factory.mktemp("given") / "all models")
+
+
+@pytest.fixture(scope="module")
+def builder_given(
+    shared_graph: Any, given_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Launched:
+    installed_prefix()
+    params_file = tmp_path_factory.mktemp("given") / "builder.yaml"
+    params_file.write_text(BUILDERS_FILE)
+    arguments = [f"{name}:={value}" for name, value in BUILDER_GIVEN.items()]
+    return Launched(
+        shared_graph,
+        params_file.parent,
+        "detect.launch.py",
+        (
+            *arguments,
+            f"model:={given_model / 'model.yaml'}",
+            f"builder_params_file:={params_file}",
+        ),
+    )
+
+
 def test_these_tests_give_every_argument():
     arguments = keys_of("detect.launch.py", "_ARGUMENTS")
     parameters = keys_of("detect.launch.py", "_PARAMETERS")
     own = keys_of("detect.launch.py", "_BUILDER_PARAMETERS")
+    shared = set(literal_of("detect.launch.py", "_SHARED_PARAMETERS"))
     files = {"params_file", "builder_params_file"}
     assert GIVEN.keys() | BUILDER_GIVEN.keys() | files == arguments | parameters | own
     assert ARRIVES.keys() == parameters
-    assert BUILDER_GIVEN.keys() == own | {"build"}
+    assert own | shared <= ARRIVES_AT_THE_BUILDER.keys() & BUILDER_GIVEN.keys()
 
 
 @pytest.mark.dds
@@ -258,8 +339,18 @@ def test_an_argument_reaches_its_parameter_of_the_named_node(everything_given, n
 
 
 @pytest.mark.dds
-def test_what_only_the_parameter_file_says_reaches_the_node(everything_given):
-    assert everything_given.parameter(ROBOT_EYE, "max_detections") == 7
+@pytest.mark.parametrize("name", ARRIVES_FROM_THE_FILE)
+def test_what_only_the_parameter_file_says_reaches_the_node(everything_given, name):
+    assert everything_given.parameter(ROBOT_EYE, name) == ARRIVES_FROM_THE_FILE[name]
+
+
+def test_what_these_tests_write_into_the_parameter_files_is_no_default():
+    for config, given in (
+        (DetectorConfig, ARRIVES_FROM_THE_FILE),
+        (BuilderConfig, ARRIVES_AT_THE_BUILDER),
+    ):
+        defaults = {each.name: each.default for each in specifications(config)}
+        assert not [name for name in given if defaults.get(name) == given[name]]
 
 
 @pytest.mark.dds
@@ -281,14 +372,16 @@ def test_the_dds_profile_can_be_left_out(everything_given):
 
 @pytest.mark.dds
 def test_a_node_that_is_killed_is_started_again_if_that_is_asked_for(launch):
-    running = launch("detect.launch.py", "autostart:=false", "respawn:=true")
-    running.process.wait_for_output("[detector_node-1] ")
-    os.kill(running.pids("detector_node")[0], signal.SIGKILL)
+    running = launch("detect.launch.py", "autostart:=false", "respawn:=true", "build:=true")
 
-    def is_ready_again() -> bool:
-        return running.process.output.count("waiting to be configured") == 2
+    def have_started(times: int) -> bool:
+        ready = [f"[{name}]: waiting to be configured" for name in ("detector", "engine_builder")]
+        return all(running.process.output.count(text) == times for text in ready)
 
-    running.graph.spin_until(is_ready_again, what="the detector's next start")
+    running.graph.spin_until(lambda: have_started(1), what="the nodes' first start")
+    for executable in ("detector_node", "builder_node"):
+        os.kill(running.pids(executable)[0], signal.SIGKILL)
+    running.graph.spin_until(lambda: have_started(2), what="the nodes' next start")
 
 
 @pytest.mark.dds
@@ -316,31 +409,111 @@ def test_without_arguments_the_detector_runs_until_sigint(launch, graph, as_ctrl
 
 
 @pytest.mark.dds
-def test_the_builder_starts_beside_the_detector_and_builds_its_model(launch, tmp_path):
+@pytest.mark.parametrize("name", ARRIVES_AT_THE_BUILDER)
+def test_an_argument_or_the_builders_file_reaches_the_builder(builder_given, name):
+    value = builder_given.parameter(FIELD_BUILDER, name)
+    assert value == ARRIVES_AT_THE_BUILDER[name]
+    assert type(value) is type(ARRIVES_AT_THE_BUILDER[name])
+
+
+@pytest.mark.dds
+def test_the_builder_looks_for_the_model_where_the_detector_has_it(builder_given, given_model):
+    folders = builder_given.parameter(FIELD_BUILDER, "model_folders")
+    assert folders == [str(given_model.parent)]
+    assert builder_given.parameter("/field/eye", "model") == str(given_model / "model.yaml")
+
+
+@pytest.mark.dds
+def test_without_autostart_detector_and_builder_both_wait(builder_given):
+    for node in ("/field/eye", FIELD_BUILDER):
+        assert builder_given.state(node) == State.PRIMARY_STATE_UNCONFIGURED
+
+
+@pytest.mark.dds
+def test_log_level_and_dds_profile_reach_the_builder(builder_given):
+    assert builder_given.parameter(FIELD_BUILDER, "autostart") is False
+    assert "waiting to be configured" not in builder_given.process.output
+    assert builder_given.environment("builder_node")[PROFILE] == ""
+
+
+@pytest.mark.dds
+@pytest.mark.parametrize("kind", ["name", "folder"])
+def test_the_builder_builds_the_detectors_model_and_ends_with_it(launch, tmp_path, kind):
     params_file = tmp_path / "params.yaml"
-    params_file.write_text("/**: {ros__parameters: {models: [other], workspace_mb: 77}}")
-    model = tmp_path / "models" / "parking"
-    shutil.copytree(find_model("demo"), model)
+    params_file.write_text(BUILDERS_FILE)
+    share = installed_prefix() / "share" / "jetson_detect"
+    folder = share / "models" / "demo"
+    if kind == "folder":
+        folder = model_named("parking", tmp_path / "models")
     running = launch(
         "detect.launch.py",
-        "namespace:=robot",
-        f"model:={model}",
+        f"model:={'demo' if kind == 'name' else folder}",
+        "build:=true",
         "autostart:=false",
         f"builder_params_file:={params_file}",
-        *(f"{name}:={value}" for name, value in BUILDER_GIVEN.items()),
     )
-    builder = "/robot/engine_builder"
-    assert running.parameter(builder, "models") == ["parking"]
-    assert running.parameter(builder, "model_folders") == [str(model.parent)]
-    assert running.parameter(builder, "precisions") == ["int8", "fp16"]
-    assert running.parameter(builder, "workspace_mb") == 77
-    assert running.parameter(builder, "autostart") is False
-    assert running.parameter("/robot/detector", "model") == str(model)
-    for node in (builder, "/robot/detector"):
-        assert running.state(node) == State.PRIMARY_STATE_UNCONFIGURED
+    assert running.parameter("/engine_builder", "models") == [folder.name]
+    assert running.parameter("/engine_builder", "model_folders") == [str(folder.parent)]
+    assert running.parameter("/engine_builder", "precisions") == ["fp32"]
+    for executable in ("detector_node", "builder_node"):
+        assert running.environment(executable)[PROFILE] == str(
+            share / "config" / "fastdds_shared_memory.xml"
+        )
+    running.process.wait_for_output("[detector]: waiting to be configured")
+    running.process.wait_for_output("[engine_builder]: waiting to be configured")
     assert running.process.stop() == 0
     for process in ("detector_node-1", "builder_node-2"):
         assert f"[{process}]: process has finished cleanly" in running.process.output
+
+
+@pytest.mark.dds
+@pytest.mark.parametrize(
+    ("tensorrt", "reason"),
+    [
+        ("raise ImportError('taken away')", "tensorrt cannot be imported (taken away)"),
+        ("__version__ = '8.6.1'", "NVIDIA driver"),
+    ],
+    ids=["without TensorRT", "without a GPU"],
+)
+def test_a_builder_that_cannot_build_says_why_and_the_detector_goes_on(
+    launch, graph, tmp_path, tensorrt, reason
+):
+    (tmp_path / "tensorrt.py").write_text(tensorrt)  # found before an installed one
+    graph.environment["CUDA_VISIBLE_DEVICES"] = ""
+    arrays: list[Detection2DArray] = []
+    results: list[str] = []
+
+    def read_progress(progress: DiagnosticStatus) -> None:
+        if progress.level == DiagnosticStatus.WARN:
+            values = {each.key: each.value for each in progress.values}
+            results.append(values["result: demo fp16"])
+
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node = graph.node()
+    node.create_subscription(Detection2DArray, "/detections", arrays.append, 10)
+    node.create_subscription(DiagnosticStatus, "/engine_builder/progress", read_progress, latched)
+    running = launch("detect.launch.py", "build:=true")
+    graph.start("jetson_detect.commands.scene_camera", "--ros-args", "-p", "rate:=10.0")
+    graph.spin_until(lambda: results, what="the builder's failure")
+    assert results[0].startswith("failed: ")
+    assert reason in results[0]
+    arrays.clear()
+    graph.spin_until(lambda: len(arrays) >= 5, what="detections after the builder's failure")
+    assert any(array.detections for array in arrays)
+    for name in ("/detector", "/engine_builder"):
+        assert running.state(name) == State.PRIMARY_STATE_ACTIVE
+    running.process.wait_for_output(reason)
+    # Once: what failed is not tried again by itself.
+    assert running.process.output.count(reason) == 1
+
+
+@pytest.mark.dds
+def test_a_builder_that_does_not_start_leaves_the_detector_running(launch):
+    running = launch("detect.launch.py", "build:=true", "precisions:=fp16, fp12")
+    running.process.wait_for_output("[builder_node-2]: process has died")
+    assert "fp12" in running.process.output
+    running.process.wait_for_output("detecting: /image_raw -> /detections")
+    assert running.state("/detector") == State.PRIMARY_STATE_ACTIVE
 
 
 @pytest.mark.dds
