@@ -14,6 +14,9 @@ _KILTED_RCLPY = 9
 def shared_memory_environment() -> dict[str, str]:
     """Environment variables that give a process's images enough shared memory.
 
+    They name config/fastdds_shared_memory.xml, which says what it sets, why, and what it costs:
+    room for images, a queue that holds 4K ones, announcements that let nodes find each other soon.
+
     The middleware reads them when the process makes its first node.  Fast DDS 3 (Kilted) warns
     when the older variable is set, Fast DDS 2 (Humble, Jazzy) reads no other.
     """

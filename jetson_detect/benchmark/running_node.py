@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -31,6 +32,7 @@ class RunningNode(Closing):
         session: Session,
         size: tuple[int, int],
         work: NodeWork = USUAL_WORK,
+        head_start_s: float = 0.0,
     ) -> None:
         """Start it; :meth:`wait_until_ready` waits until it answers.
 
@@ -44,6 +46,8 @@ class RunningNode(Closing):
             Width and height of the pictures.
         work:
             What it does with them.
+        head_start_s:
+            How long the cameras are there before it.
 
         """
         self.contestant = contestant
@@ -51,21 +55,24 @@ class RunningNode(Closing):
         name = f"{contestant.value}_{len(list(session.folder.iterdir()))}"
         task = NodeTask(name, session.folder / f"{name}.stages", work)
         self._clock = StageClock(task.stages)
-        self._child = Child(
-            name,
-            contestant.module,
-            [task.to_argument()],
-            session.folder / f"{name}.log",
-            session.environment,
-        )
         with ExitStack() as stack:
-            stack.callback(self._child.stop)
-            self._cpu = ProcessCpu(self._child.pid)
             # A context of its own, as of another process: each has its own shared memory, which
             # the images of other sizes would fragment.
             executor = stack.enter_context(ros_executor([]))
             self._cameras = Cameras(executor, name, size, task.image_topics, task.answer_topics)
             stack.callback(self._cameras.close)
+            time.sleep(head_start_s)
+            self.started = time.perf_counter()
+            """On the clock of :func:`time.perf_counter`."""
+            self._child = Child(
+                name,
+                contestant.module,
+                [task.to_argument()],
+                session.folder / f"{name}.log",
+                session.environment,
+            )
+            stack.callback(self._child.stop)
+            self._cpu = ProcessCpu(self._child.pid)
             self._resources = stack.pop_all()
 
     def wait_until_ready(self, warm_up: int) -> None:
