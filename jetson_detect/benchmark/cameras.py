@@ -10,6 +10,7 @@ from functools import partial
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
@@ -20,7 +21,6 @@ from jetson_detect.benchmark.cdr import get_stamp, put_stamp
 from jetson_detect.benchmark.drive import Drive
 from jetson_detect.benchmark.picture import draw_picture
 from jetson_detect.conversion.images import ImageWriter
-from jetson_detect.middleware.serialized_publisher import SerializedPublisher
 
 _DEPTH = 10
 _POLL_S = 0.2
@@ -49,7 +49,7 @@ class _Link:
     """One camera: its images and the answers to them."""
 
     topic: str
-    images: SerializedPublisher
+    images: Publisher
     sent: int = 0
     due: float = 0.0
     """When the next frame is sent, where there is a rate."""
@@ -97,7 +97,7 @@ class Cameras:
         """The newest answer, as it came."""
         for images, answers in zip(image_topics, answer_topics):
             publisher = self._node.create_publisher(Image, images, QoSProfile(depth=_DEPTH))
-            link = _Link(images, SerializedPublisher(publisher))
+            link = _Link(images, publisher)
             self._links.append(link)
             self._node.create_subscription(
                 Detection2DArray,
@@ -190,7 +190,7 @@ class Cameras:
         put_stamp(self._frame, *stamp)
         link.sent += 1
         link.waiting[stamp] = time.perf_counter()
-        link.images.publish(self._frame)
+        link.images.publish(bytes(self._frame))
 
     def _answers_to(self, link: _Link, within_s: float) -> bool:
         """Send one frame, and return whether any is answered by then."""

@@ -31,9 +31,3 @@ class FrameHeader(NamedTuple):
         header.stamp.sec = self.sec
         header.stamp.nanosec = self.nanosec
         return header
-
-    @classmethod
-    def from_message(cls, header: Header) -> FrameHeader:
-        """Read a ``std_msgs/Header``."""
-        stamp = header.stamp
-        return cls(stamp.sec, stamp.nanosec, header.frame_id)

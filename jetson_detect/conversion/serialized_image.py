@@ -66,7 +66,8 @@ def _parse(data: Any) -> ReceivedImage:
     if layout is None:
         raise PixelError(
             f"a serialised image of {len(raw)} bytes begins with 0x{identifier.hex()}; known are "
-            f"0x0000 and 0x0001 (plain CDR): take typed messages from this middleware"
+            "0x0000 and 0x0001 (plain CDR): receive in mode 'rcl', which leaves it to the "
+            "middleware to read them"
         )
     (sec, nanosec, length), place = _numbers(raw, _ENCAPSULATION_BYTES, layout.to_frame_id, "stamp")
     frame_id, place = _text(raw, place, length, "frame_id")

@@ -80,7 +80,8 @@ class DetectorConfig(ManagedConfig):
     opencv_threads: int = parameter(
         1,
         "CPU threads of OpenCV, which resizes the images; more make a frame of a large camera "
-        "quicker and take cores from everything else; 0 for OpenCV's own choice.",
+        "quicker and take cores from everything else; 0 for OpenCV's own choice. One setting for a "
+        "process: of several nodes in it the one configured last decides.",
         range=(0, 256),
         read_only=True,
     )

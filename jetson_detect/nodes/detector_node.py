@@ -90,7 +90,8 @@ class DetectorNode(ManagedNode):
     =============== ====================================================================
 
     One thread takes the images from the middleware and puts the newest of each camera into its
-    slot, another answers them; the executor has no part in frames.
+    slot, another answers them; the executor has no part in frames, unless they have to be taken
+    through rclpy (``transport.receive``).
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
 
 from jetson_detect.core.backends import BackendError
 from jetson_detect.core.engines.cache_folder import CacheError
+from jetson_detect.middleware.rcl_library import RclUnavailableError
 from jetson_detect.nodes.entry import StartError
 from jetson_detect.nodes.library_log import LibraryLog
 
@@ -20,7 +21,7 @@ N = TypeVar("N", bound="ManagedNode")
 _LIFE_CYCLE_ENTITIES = ("_state_machine", "_service_")
 """Attributes of :class:`rclpy.lifecycle.LifecycleNode` that hold a part of the middleware."""
 
-_USERS_TO_MEND = (ValueError, BackendError, CacheError)
+_USERS_TO_MEND = (ValueError, BackendError, CacheError, RclUnavailableError)
 """ModelError and ParameterError among them."""
 
 

@@ -13,6 +13,7 @@ from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, GetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -25,6 +26,10 @@ from jetson_detect.core.model import load_model
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.scenes import SceneSequence
 from jetson_detect.core.selection import Selection
+from jetson_detect.middleware import frame_receiver
+from jetson_detect.middleware.rcl_library import RclUnavailableError
+from jetson_detect.nodes.detector_node import DetectorNode
+from jetson_detect.nodes.entry import StartError
 from jetson_detect.share import find_model
 
 pytestmark = pytest.mark.dds
@@ -440,6 +445,28 @@ def test_the_process_gives_its_images_enough_shared_memory_by_itself(graph):
     process = graph.start(DETECTOR)
     process.wait_for_output("detecting:")
     assert max(path.stat().st_size for path in process.segments()) > 64 << 20
+
+
+def test_a_way_to_receive_images_that_is_not_there_is_said_without_a_traceback(
+    graph, monkeypatch, capfd
+):
+    def unavailable():
+        raise RclUnavailableError("librcl lacks a function: rcl_take")
+
+    monkeypatch.setattr(frame_receiver, "load_rcl", unavailable)
+    wanted = [Parameter("transport.receive", value="rcl")]
+    node = DetectorNode(context=graph.context, parameter_overrides=wanted)
+    try:
+        with pytest.raises(StartError):
+            node.start()
+    finally:
+        node.destroy_node()
+    output = capfd.readouterr().err
+    assert (
+        "on_activate: frames cannot be received in mode 'rcl' (librcl lacks a function: rcl_take); "
+        "use 'auto' or 'raw'"
+    ) in output
+    assert "Traceback" not in output
 
 
 def test_two_cameras_that_would_share_their_answers_are_refused(graph):

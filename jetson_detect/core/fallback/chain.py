@@ -258,13 +258,19 @@ class FallbackChain(Closing):
             self._changed.notify_all()
         if self._supervisor.is_alive():
             self._supervisor.join(_THREAD_END_S)
-        with self._frame_lock, self._changed:
-            left = [each for each in (self._running, self._ready) if each is not None]
-            self._running = self._ready = None
+        # Who waits for a library that hangs, without a deadline, never lets go of the frames.
+        is_idle = self._frame_lock.acquire(timeout=_THREAD_END_S)
+        try:
+            with self._changed:
+                left = [each for each in (self._running, self._ready) if each is not None]
+                self._running = self._ready = None
+        finally:
+            if is_idle:
+                self._frame_lock.release()
         for each in left:
             each.thread.close()
         for each in left:
-            each.thread.join(_THREAD_END_S)
+            each.thread.join(_THREAD_END_S if is_idle else 0.0)
 
     # -- frames; under the frame lock ---------------------------------------------------------
 
@@ -357,9 +363,14 @@ class FallbackChain(Closing):
             running = self._open(entry)
             if running is not None:
                 with self._changed:
-                    self._running = running
+                    is_late = self._closed
                     first = self._takeovers == 0
-                    self._accept(entry)
+                    if not is_late:
+                        self._running = running
+                        self._accept(entry)
+                if is_late:
+                    running.thread.close()
+                    continue
                 self._tell(Severity.WARNING, "" if first else f"{entry.choice} takes over")
                 return running
 

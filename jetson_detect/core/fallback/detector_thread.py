@@ -72,21 +72,6 @@ class DetectorThread(Closing):
         assert isinstance(answer, Detector)
         self._detector = answer
 
-    def detect(
-        self, pixels: Pixels, selection: Selection, timeout_s: float | None = None
-    ) -> Detections:
-        """Find the objects in a picture; see :meth:`Detector.detect`.
-
-        Raises
-        ------
-        NoAnswerError
-            If that takes longer than ``timeout_s`` seconds.  The thread must be closed then: its
-            next answer would be this picture's.
-
-        """
-        self.submit(pixels, selection)
-        return self.result(timeout_s)
-
     def submit(self, pixels: Pixels, selection: Selection) -> None:
         """Hand a picture over; :meth:`result` is to be called as often as this."""
         self._frames.put((pixels, selection))
@@ -94,10 +79,13 @@ class DetectorThread(Closing):
     def result(self, timeout_s: float | None = None) -> Detections:
         """Wait for what was found in the oldest picture that was handed over and not answered.
 
+        See :meth:`Detector.detect`.
+
         Raises
         ------
         NoAnswerError
-            As for :meth:`detect`.
+            If that takes longer than ``timeout_s`` seconds.  The thread must be closed then: its
+            next answer would be this picture's.
         Exception
             What detecting has raised.
 

@@ -482,6 +482,69 @@ def test_closing_ends_all_threads_and_frames_are_refused_afterwards(bench, scrip
     assert not any(name.startswith("inference first") for name in names)
 
 
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Bench], list[Exception]]]:
+    """Have frames answered on another thread, under chains that are closed without patience."""
+    monkeypatch.setattr(chain_module, "_THREAD_END_S", 0.1)
+    threads: list[threading.Thread] = []
+
+    def start(running: Bench) -> list[Exception]:
+        errors: list[Exception] = []
+
+        def answer() -> None:
+            try:
+                running.answer()
+            except Exception as error:
+                errors.append(error)
+
+        threads.append(threading.Thread(target=answer))
+        threads[-1].start()
+        return errors
+
+    yield start
+    for thread in threads:
+        thread.join(10.0)
+        assert not thread.is_alive()
+
+
+def test_closing_does_not_wait_for_a_library_that_hangs_where_there_is_no_deadline(
+    bench, script, answering
+):
+    running = bench("first", policy=replace(PATIENT, deadline_s=0.0))
+    hangs, released, returned = (threading.Event() for _ in range(3))
+
+    def hang() -> None:
+        hangs.set()
+        released.wait(5.0)
+        returned.set()
+
+    script.at_run["first"] = hang
+    answering(running)
+    assert hangs.wait(5.0)
+    running.chain.close()
+    assert not returned.is_set()
+    released.set()
+    wait_for(lambda: script.closed == ["first"])
+
+
+def test_a_backend_that_is_loaded_for_a_frame_after_the_end_is_closed_again(
+    bench, script, answering
+):
+    running = bench("first", "second", policy=replace(PATIENT, load_timeout_s=5.0))
+    loaded = script.at_load["second"] = threading.Event()
+    script.at_run["first"] = raising(BackendError("no power"))
+    errors = answering(running)
+    wait_for(lambda: script.opened == ["first", "second"])
+    running.chain.close()
+    loaded.set()
+    wait_for(lambda: script.closed == ["first", "second"])
+    wait_for(lambda: errors)
+    # Not a word of the second, which was never refused.
+    assert str(errors[0]).startswith("no backend works: first (first.onnx): no power")
+    assert "second" not in str(errors[0])
+    assert running.running is None
+
+
 def test_a_backend_without_a_file_is_told_in_the_status(script):
     missing = MissingChoice("tensorrt", "the model has no plan", expected=False)
     chain = FallbackChain([choice("first")], [missing], script.make, PATIENT)
