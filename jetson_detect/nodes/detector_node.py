@@ -141,11 +141,6 @@ class DetectorNode(ManagedNode):
         """The parameters in force."""
         return self._parameter_set.value
 
-    @property
-    def starts_by_itself(self) -> bool:
-        """As the parameter ``autostart`` says."""
-        return self.config.autostart
-
     # -- life cycle ---------------------------------------------------------------------------
 
     @reports_failure

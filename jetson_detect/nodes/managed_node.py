@@ -15,6 +15,7 @@ from jetson_detect.core.engines.cache_folder import CacheError
 from jetson_detect.middleware.rcl_library import RclUnavailableError
 from jetson_detect.nodes.entry import StartError
 from jetson_detect.nodes.library_log import LibraryLog
+from jetson_detect.nodes.managed_config import ManagedConfig
 
 N = TypeVar("N", bound="ManagedNode")
 
@@ -63,8 +64,8 @@ class ManagedNode(LifecycleNode):
 
     @property
     @abstractmethod
-    def starts_by_itself(self) -> bool:
-        """Whether :meth:`start` is to configure and activate it."""
+    def config(self) -> ManagedConfig:
+        """The parameters in force."""
 
     @abstractmethod
     def _stop(self) -> None:
@@ -83,7 +84,7 @@ class ManagedNode(LifecycleNode):
             If either fails; the log tells why.
 
         """
-        if not self.starts_by_itself:
+        if not self.config.autostart:
             self.get_logger().info("waiting to be configured (autostart is false)")
             return
         for trigger in (self.trigger_configure, self.trigger_activate):

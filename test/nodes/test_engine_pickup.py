@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.model import Format, ModelFile, ModelSpec, load_model
 from jetson_detect.nodes.engine_pickup import EnginePickup
+from jetson_detect.nodes.managed_config import ManagedConfig
 from jetson_detect.nodes.managed_node import ManagedNode
 from jetson_detect.nodes.qos import LATCHED
 from jetson_detect.share import find_model
@@ -51,7 +52,7 @@ class Lookup:
 class BareNode(ManagedNode):
     """Managed, and nothing else."""
 
-    starts_by_itself = False
+    config = ManagedConfig()
 
     def _stop(self) -> None:
         pass

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jetson_detect.nodes.managed_config import ManagedConfig
 from jetson_detect.nodes.managed_node import ManagedNode
 
 pytestmark = pytest.mark.dds
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.dds
 class BareNode(ManagedNode):
     """Managed, and nothing else."""
 
-    starts_by_itself = False
+    config = ManagedConfig()
 
     def _stop(self) -> None:
         pass
