@@ -31,6 +31,7 @@ OBJECTS, OURS = "message objects", "ours"
 _PICTURE = (1920, 1080)
 _FRAME_ID = "camera"
 _POLL_S = 0.05
+_START_S = 60.0
 _DEPTH = 10
 _BURST = 8
 """Fewer than are kept: of more, some would be replaced before they are sent."""
@@ -64,9 +65,12 @@ def measure_messages(level: MessageLevel, repeats: Repeats, session: Session) ->
         )
         node = Node("publisher", context=executor.context, start_parameter_services=False)
         publisher = node.create_publisher(Detection2DArray, topic, _DEPTH)
+        deadline = time.monotonic() + _START_S
         while not publisher.get_subscription_count():
             if listener.status is not None:
                 raise listener.failure(f"has ended with status {listener.status}")
+            if time.monotonic() > deadline:
+                raise listener.failure(f"has not subscribed to {topic} within {_START_S:g} s")
             time.sleep(_POLL_S)
         for count in level.detections:
             found = draw_detections(count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jetson_detect.benchmark.contestant import Contestant
 from jetson_detect.benchmark.drive import Drive
@@ -18,7 +21,6 @@ from jetson_detect.benchmark.picture import SIZES, draw_picture, size_text
 from jetson_detect.benchmark.ratio import Ratio
 from jetson_detect.benchmark.repeats import USUAL_REPEATS, Repeats
 from jetson_detect.benchmark.rows import StreamRow
-from jetson_detect.benchmark.running_node import RunningNode
 from jetson_detect.benchmark.session import Session, open_session
 from jetson_detect.benchmark.stage_clock import StageClock
 from jetson_detect.benchmark.staged_detector import StagedDetector
@@ -33,6 +35,9 @@ from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.preprocess import Preprocessor
 from jetson_detect.core.process_memory import resident_mb
 from jetson_detect.core.selection import Selection
+
+if TYPE_CHECKING:
+    from jetson_detect.benchmark.running_node import RunningNode
 
 NAME = "model"
 _BACK_TO_BACK = "back to back"
@@ -103,9 +108,12 @@ def measure_model(task: ModelTask, progress: Callable[[str, float | None], None]
     streams: list[StreamRow] = []
     ratios: list[Ratio] = []
     with ExitStack() as stack:
-        session = stack.enter_context(open_session(task.transport))
+        # The other levels need nothing of ROS, and can be measured where there is none.
+        with_node = Level.NODE in task.levels
+        session = stack.enter_context(open_session(task.transport)) if with_node else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         backend = stack.enter_context(open_file(task.choice.backend, task.choice.file))
-        clock = StageClock(session.folder / "pipeline.stages")
+        clock = StageClock(Path(folder) / "pipeline.stages")
         detector = stack.enter_context(StagedDetector(task.model, backend, clock))
         for index, size in enumerate(task.sizes):
             progress(size, index / len(task.sizes))
@@ -118,7 +126,7 @@ def measure_model(task: ModelTask, progress: Callable[[str, float | None], None]
 def _measure_size(
     task: ModelTask,
     size: tuple[int, int],
-    session: Session,
+    session: Session | None,
     backend: Backend,
     detector: StagedDetector,
     clock: StageClock,
@@ -134,24 +142,29 @@ def _measure_size(
             lanes.append(
                 _Lane(Level.ENGINE.value, _BACK_TO_BACK, partial(stream_calls, run, frames))
             )
-            if task.choice.backend == "tensorrt":
-                lanes += _tensorrt_lanes(task, stack)
         if Level.PIPELINE in task.levels:
             detect = partial(detector.detect, pixels, selection)
             stream_calls(detect, task.repeats.warm_up)
             measure = partial(_staged, clock, detect, frames)
             lanes.append(_Lane(Level.PIPELINE.value, _BACK_TO_BACK, measure))
             if detector.depth > 1:
-                measure = partial(_overlapped, detector, pixels, selection, frames)
-                drive = str(Drive(in_flight=detector.depth))
-                lanes.append(_Lane(Level.PIPELINE.value, drive, measure))
-        if Level.NODE in task.levels:
+                start, finish = partial(detector.start, pixels), partial(detector.finish, selection)
+                lanes.append(
+                    _overlapped_lane(
+                        Level.PIPELINE.value, start, finish, detector.depth, task.repeats
+                    )
+                )
+        # Now: the rest is not what a detector takes.
+        rss_mb = resident_mb()
+        gpu_mb = process_gpu_mb(task.used_gpu_mb) if task.choice.backend == "tensorrt" else None
+        if Level.ENGINE in task.levels and task.choice.backend == "tensorrt":
+            lanes[1:1] = _tensorrt_lanes(task, stack)
+        if session is not None:
             for cameras in task.cameras:
                 lanes += _node_lanes(task, size, cameras, session, stack)
         rounds = take_turns(
             {f"{lane.way} {lane.drive}": lane.measure for lane in lanes}, task.repeats.rounds
         )
-        gpu_mb = process_gpu_mb(task.used_gpu_mb) if task.choice.backend == "tensorrt" else None
         precision = task.choice.file.precision.value
         case = f"{task.model.name} {task.choice.backend} {precision} {size_text(size)}"
         return [
@@ -160,7 +173,7 @@ def _measure_size(
                 lane.way,
                 lane.drive,
                 rounds[f"{lane.way} {lane.drive}"],
-                resident_mb() if lane.node is None else lane.node.rss_mb,
+                rss_mb if lane.node is None else lane.node.rss_mb,
                 gpu_mb if lane.node is None else None,
             )
             for lane in lanes
@@ -176,9 +189,7 @@ def _engine_run(
     tensor, _ = Preprocessor(model.input, info)(pixels)
     if name not in backend.input_arrays:
         return lambda: backend.run({name: tensor})
-    for _ in range(_THROUGHPUT_IN_FLIGHT):  # a backend may have several, which take turns
-        backend.input_arrays[name][...] = tensor
-        backend.run(backend.input_arrays)
+    backend.input_arrays[name][...] = tensor
     return lambda: backend.run(backend.input_arrays)
 
 
@@ -190,9 +201,13 @@ def _tensorrt_lanes(task: ModelTask, stack: ExitStack) -> list[_Lane]:
     acts = {_TENSORRT: loop.infer, _TENSORRT_COPIES: loop.copy_and_infer}
     for act in acts.values():
         stream_calls(act, task.repeats.warm_up)
+    frames = task.repeats.frames
     return [
-        _Lane(way, _BACK_TO_BACK, partial(stream_calls, act, task.repeats.frames))
-        for way, act in acts.items()
+        *(
+            _Lane(way, _BACK_TO_BACK, partial(stream_calls, act, frames))
+            for way, act in acts.items()
+        ),
+        _overlapped_lane(_TENSORRT_COPIES, loop.start, loop.finish, loop.DEPTH, task.repeats),
     ]
 
 
@@ -202,20 +217,32 @@ def _staged(clock: StageClock, act: Callable[[], object], calls: int) -> StreamR
     return stream.with_stages(clock.since(before))
 
 
+def _overlapped_lane(
+    way: str,
+    start: Callable[[], object],
+    finish: Callable[[], object],
+    depth: int,
+    repeats: Repeats,
+) -> _Lane:
+    measure = partial(_overlapped, start, finish, depth)
+    measure(max(depth, repeats.warm_up))  # each place in flight takes its memory when it is used
+    return _Lane(way, str(Drive(in_flight=depth)), partial(measure, repeats.frames))
+
+
 def _overlapped(
-    detector: StagedDetector, pixels: Pixels, selection: Selection, frames: int
+    start: Callable[[], object], finish: Callable[[], object], depth: int, frames: int
 ) -> StreamRound:
-    """Begin each picture before the one before it is finished."""
+    """Begin each frame before the one before it is finished."""
     begun: deque[float] = deque()
     latencies = []
     cpu = time.process_time()
     started = ended = time.perf_counter()
-    for number in range(frames + detector.depth - 1):
+    for number in range(frames + depth - 1):
         if number < frames:
             begun.append(time.perf_counter())
-            detector.start(pixels)
-        if number >= detector.depth - 1:
-            detector.finish(selection)
+            start()
+        if number >= depth - 1:
+            finish()
             ended = time.perf_counter()
             latencies.append((ended - begun.popleft()) * 1e3)
     cpu_s = time.process_time() - cpu
@@ -225,6 +252,8 @@ def _overlapped(
 def _node_lanes(
     task: ModelTask, size: tuple[int, int], cameras: int, session: Session, stack: ExitStack
 ) -> list[_Lane]:
+    from jetson_detect.benchmark.running_node import RunningNode  # imports rclpy
+
     work = NodeWork(
         cameras,
         model=str(task.model.source),
@@ -246,14 +275,14 @@ def _ratios(rows: Sequence[StreamRow]) -> list[Ratio]:
     by_level: Mapping[str, StreamRow] = {
         row.way: row for row in rows if row.drive in (_BACK_TO_BACK, throughput)
     }
-    levels = [level.value for level in Level if level.value in by_level]
-    pairs = [*pairwise(levels), *((_TENSORRT_COPIES, level) for level in levels)]
+    alone = {row.drive: row for row in rows if row.way == _TENSORRT_COPIES}
+    levels = [by_level[level.value] for level in Level if level.value in by_level]
+    pairs = [*pairwise(levels), *((alone[row.drive], row) for row in levels if row.drive in alone)]
     return [
         Ratio.of(
-            f"{NAME} {by_level[lower].case} time: {lower} / {upper}",
-            [1 / each.fps for each in by_level[lower].rounds],
-            [1 / each.fps for each in by_level[upper].rounds],
+            f"{NAME} {lower.case} time: {lower.way} / {upper.way}",
+            [each.answer_s for each in lower.rounds],
+            [each.answer_s for each in upper.rounds],
         )
         for lower, upper in pairs
-        if lower in by_level
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -29,6 +30,11 @@ class StreamRound:
     def fps(self) -> float:
         """Answers a second."""
         return self.answered / self.seconds if self.seconds else 0.0
+
+    @property
+    def answer_s(self) -> float:
+        """Seconds from one answer to the next; infinite if there is none."""
+        return self.seconds / self.answered if self.answered else math.inf
 
     @property
     def cpu_ms(self) -> float:

@@ -8,21 +8,17 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jetson_detect.benchmark import model_level
 from jetson_detect.benchmark.contestant import Contestant
 from jetson_detect.benchmark.machine import Machine
-from jetson_detect.benchmark.message_level import MessageLevel, measure_messages
 from jetson_detect.benchmark.model_level import Level, ModelTask, measure_model
-from jetson_detect.benchmark.node_level import NodeLevel, measure_nodes
-from jetson_detect.benchmark.preprocess_level import PreprocessLevel, measure_preprocessing
 from jetson_detect.benchmark.ratio import Ratio
 from jetson_detect.benchmark.repeats import Repeats
 from jetson_detect.benchmark.report import Report, Section
 from jetson_detect.benchmark.rows import StreamRow
-from jetson_detect.benchmark.scaling_level import ScalingLevel, measure_scaling
 from jetson_detect.benchmark.session import Session, open_session
-from jetson_detect.benchmark.start_level import StartLevel, measure_starts
 from jetson_detect.benchmark.transport_choice import TransportChoice
 from jetson_detect.benchmark.workload import USUAL_WORKLOAD
 from jetson_detect.builder.stage_errors import StageError
@@ -53,6 +49,11 @@ from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.gpu_memory import used_gpu_mb
 from jetson_detect.core.model import ModelSpec, load_model
 from jetson_detect.share import find_model
+
+# The other levels need ROS: they are imported when they are measured, so that a model's engine and
+# pipeline can be where there is none.
+if TYPE_CHECKING:
+    from jetson_detect.benchmark.node_level import NodeLevel
 
 _MODEL_TIMEOUT_S = 3600.0
 
@@ -99,12 +100,18 @@ def _plan(options: argparse.Namespace, transport: TransportChoice) -> Iterator[t
         return run
 
     if level in (MESSAGE, ALL, QUICK):
+        from jetson_detect.benchmark.message_level import MessageLevel, measure_messages
+
         messages = MessageLevel()
         yield MESSAGE, in_session(lambda session: measure_messages(messages, repeats, session))
     if level in (PREPROCESS, ALL, QUICK):
+        from jetson_detect.benchmark.preprocess_level import PreprocessLevel, measure_preprocessing
+
         sizes = ("720p",) if level == QUICK else PreprocessLevel.sizes
         yield PREPROCESS, lambda: measure_preprocessing(PreprocessLevel(sizes), repeats)
     if level in (NODE, ALL, QUICK):
+        from jetson_detect.benchmark.node_level import measure_nodes
+
         nodes = _node_level(options)
         yield NODE, in_session(lambda session: measure_nodes(nodes, repeats, session))
     if level in (MODEL, ALL):
@@ -112,14 +119,20 @@ def _plan(options: argparse.Namespace, transport: TransportChoice) -> Iterator[t
         check_names(options.backends)
         yield MODEL, lambda: _measure_model(model, options, repeats, transport)
     if level in (START, ALL):
+        from jetson_detect.benchmark.start_level import StartLevel, measure_starts
+
         start = StartLevel(options.model, _runnable(options), rounds=options.rounds)
         yield START, in_session(lambda session: measure_starts(start, session))
     if level in (SCALING, ALL):
+        from jetson_detect.benchmark.scaling_level import ScalingLevel, measure_scaling
+
         scaling = ScalingLevel()
         yield SCALING, in_session(lambda session: measure_scaling(scaling, repeats, session))
 
 
 def _node_level(options: argparse.Namespace) -> NodeLevel:
+    from jetson_detect.benchmark.node_level import NodeLevel
+
     if options.level == QUICK:
         return NodeLevel(sizes=("720p",))
     if options.level == ALL:

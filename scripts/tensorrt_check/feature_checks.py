@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -106,13 +107,24 @@ def check_two_threads(bench: Bench) -> str:
 
 def check_leaks(bench: Bench) -> str:
     """Load, run and close a plan again and again, and look at the memory."""
-    plan = bench.good_plan()
+    return require_nothing_left(bench, partial(run_once, bench.good_plan()))
+
+
+def require_nothing_left(bench: Bench, use: Callable[[], object]) -> str:
+    """Do something again and again, and look at the memory.
+
+    Raises
+    ------
+    CheckFailed
+        If it takes more of the GPU's each time.
+
+    """
     with hold_gpu(bench.library) as gpu:
         for _ in range(3):
-            run_once(plan)
+            use()
         before = free_memory(gpu), resident_mb()
         for _ in range(OPENINGS):
-            run_once(plan)
+            use()
         after = free_memory(gpu), resident_mb()
     grown = (before[0] - after[0]) / MEGABYTE
     text = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -26,6 +27,7 @@ from jetson_detect.core.preprocess import Preprocessor
 from .bench import Bench
 from .check import CheckFailed, CheckSkipped
 from .comparison import difference
+from .feature_checks import require_nothing_left
 from .picture_checks import FULL_HD
 from .running import Tensors, open_plan
 from .subjects import Subject
@@ -38,6 +40,9 @@ ROUNDS = 5
 ROUNDING = {Precision.FP32: 0.05, Precision.FP16: 0.1}
 """What one step of 255 in some pixels may do to outputs, as a share of their largest value."""
 
+PICTURES = 3
+"""More than are in flight: each place gets another picture than the last time."""
+
 Loop = Callable[[int], None]
 """Infers so many times."""
 
@@ -47,27 +52,62 @@ def check_pipeline(bench: Bench, subject: Subject, precision: Precision) -> str:
     plan = bench.plan(subject.name, precision)
     if subject.sizes:
         raise CheckSkipped("the size of its input is open")
-    width, height = FULL_HD
-    pictures = np.random.default_rng(2).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
-    model = bench.model(subject.name)
-    # What is timed is the way, and the GPU knows no other interpolation than this and the nearest.
-    model = replace(model, input=replace(model.input, interpolation=Interpolation.LINEAR))
+    pictures, model = _full_hd_pictures(), _linear_model(bench, subject.name)
     with (
         _bare_loops(bench, plan) as bare,
         _backend(plan, precision) as backend,
         _backend(plan, precision) as keeping,
+        _backend(plan, precision, cuda_graph=False) as unrecorded,
     ):
-        _require_same_answer(backend, model, pictures, precision)
+        _keep(keeping, model, pictures)
+        for each in (backend, keeping, unrecorded):
+            _require_same_answer(each, model, pictures, precision)
         loops = {**bare, **_tensor_loops(backend), **_picture_loops(backend, model, pictures)}
-        kept = _picture_loops(keeping, model, pictures, keep=True)
+        kept = _picture_loops(keeping, model, pictures)
         loops["kept pictures, two in flight"] = kept["pictures, two in flight"]
         medians = _interleaved(loops, max(bench.runs // ROUNDS, 2))
     reference = medians["engine and copies"]
     return "; ".join(f"{name} {ms:.3f} ms ({reference / ms:.2f})" for name, ms in medians.items())
 
 
-def _backend(plan: Path, precision: Precision) -> TensorrtBackend:
-    backend = open_plan(plan, precision)
+def check_leaks_in_flight(bench: Bench) -> str:
+    """Load the demo model's plan, close it with pictures in flight, and look at the memory."""
+    built = [each for each in Precision if bench.has(bench.plan_path("demo", each))]
+    if not built:
+        raise CheckSkipped("no plan of the demo model was built in this run")
+    plan = bench.plan("demo", built[0])
+    model, pictures = _linear_model(bench, "demo"), _full_hd_pictures()
+
+    def use() -> None:
+        with _backend(plan, built[0]) as backend:
+            _start_all(backend, model, pictures)
+
+    return require_nothing_left(bench, use)
+
+
+def _start_all(backend: TensorrtBackend, model: ModelSpec, pictures: NDArray[np.uint8]) -> None:
+    """Put as many pictures in flight as the backend takes, one of them from kept memory."""
+    _keep(backend, model, pictures[0])
+    preprocess = _preprocessor(backend, model)
+    for picture in pictures[: backend.depth]:
+        preprocess(Pixels.from_array(picture))
+        backend.start({})
+
+
+def _full_hd_pictures() -> NDArray[np.uint8]:
+    width, height = FULL_HD
+    shape = (PICTURES, height, width, 3)
+    return np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _linear_model(bench: Bench, name: str) -> ModelSpec:
+    """Return a model with the interpolation that the GPU knows: what is checked is the way."""
+    model = bench.model(name)
+    return replace(model, input=replace(model.input, interpolation=Interpolation.LINEAR))
+
+
+def _backend(plan: Path, precision: Precision, **options: Any) -> TensorrtBackend:
+    backend = open_plan(plan, precision, **options)
     assert isinstance(backend, TensorrtBackend)
     return backend
 
@@ -156,13 +196,24 @@ def _preprocessor(backend: TensorrtBackend, model: ModelSpec) -> PicturePreproce
     return preprocess
 
 
-def _picture_loops(
-    backend: TensorrtBackend, model: ModelSpec, pictures: NDArray[np.uint8], keep: bool = False
-) -> dict[str, Loop]:
-    """Return loops over pictures in turn; ``keep``: their memory is page-locked."""
-    preprocess = _preprocessor(backend, model)
-    if keep and not preprocess.keep(pictures):
+def _keep(backend: TensorrtBackend, model: ModelSpec, pictures: NDArray[np.uint8]) -> None:
+    """Page-lock the memory of pictures.
+
+    Raises
+    ------
+    CheckFailed
+        If that is refused.
+
+    """
+    if not _preprocessor(backend, model).keep(pictures):
         raise CheckFailed("memory of pictures cannot be page-locked")
+
+
+def _picture_loops(
+    backend: TensorrtBackend, model: ModelSpec, pictures: NDArray[np.uint8]
+) -> dict[str, Loop]:
+    """Return loops over pictures in turn."""
+    preprocess = _preprocessor(backend, model)
     views = [Pixels.from_array(picture) for picture in pictures]
 
     def prepared(index: int) -> dict[str, NDArray[Any]]:
@@ -210,16 +261,24 @@ def _require_same_answer(
     (info,) = backend.description.inputs
     on_cpu, on_gpu = Preprocessor(model.input, info), _preprocessor(backend, model)
     views = [Pixels.from_array(picture) for picture in pictures]
-    expected = [_copied(backend.run({info.name: on_cpu(pixels)[0]})) for pixels in views]
+    tensors = [on_cpu(pixels)[0].copy() for pixels in views]
+    expected = [_copied(backend.run({info.name: tensor})) for tensor in tensors]
     for pixels, wanted in zip(views, expected):
         on_gpu(pixels)
         _require_close(backend.run({}), wanted, precision)
-    for _ in range(3):
-        for pixels in views:
-            on_gpu(pixels)
+    flying: deque[Tensors] = deque()
+    for number in range(8 * len(views)):
+        index = number % len(views)
+        if len(flying) == backend.depth:
+            _require_close(backend.finish(), flying.popleft(), precision)
+        if number < 4 * len(views):
+            on_gpu(views[index])
             backend.start({})
-        for wanted in expected:
-            _require_close(backend.finish(), wanted, precision)
+        else:
+            backend.start({info.name: tensors[index]})
+        flying.append(expected[index])
+    for wanted in flying:
+        _require_close(backend.finish(), wanted, precision)
 
 
 def _copied(outputs: Tensors) -> Tensors:

@@ -22,7 +22,7 @@ from .isolation import check_probe
 from .lean import LEAN_PROBES
 from .network_checks import check_build, check_detections, check_parity, check_timing
 from .picture_checks import check_letterbox, check_letterbox_timing
-from .pipeline_checks import check_pipeline
+from .pipeline_checks import check_leaks_in_flight, check_pipeline
 from .subjects import SUBJECTS
 
 
@@ -52,6 +52,7 @@ def full_checks(
     yield Check("pictures: as on the CPU", partial(check_letterbox, bench))
     yield Check("pictures: time", partial(check_letterbox_timing, bench))
     yield Check("feature: nothing stays behind", partial(check_leaks, bench))
+    yield Check("feature: nothing stays behind in flight", partial(check_leaks_in_flight, bench))
     for name in FAULTS:
         yield Check(f"fault: {name}", partial(_check_fault, bench, name))
 

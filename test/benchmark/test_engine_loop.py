@@ -52,6 +52,25 @@ def test_a_loop_that_cannot_be_recorded_infers_all_the_same(gpu: Any) -> None:
         assert loop.outputs["y"].tolist() == [[1.0] * 3] * 2
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_copies_of_one_overlap_the_other_and_inferences_follow_each_other(
+    gpu: Any, recorded: bool
+) -> None:
+    gpu.machine.records_graphs = recorded
+    with EngineLoop(ModelFile(Format.TENSORRT, gpu.plan(cosine(2))), BackendOptions()) as loop:
+        before = gpu.machine.executions
+        for _ in range(2):
+            loop.start()
+            loop.start()
+            for stream in reversed(gpu.machine.streams.values()):
+                stream.flush()
+            for _ in range(loop.DEPTH):
+                loop.finish()
+                assert loop.outputs["y"].tolist() == [[1.0] * 3] * 2
+        assert gpu.machine.executions == before + 4
+    assert gpu.machine.leaks() == []
+
+
 def test_a_plan_with_open_shapes_is_refused(gpu: Any) -> None:
     plan = gpu.plan(cosine("n"), profiles=[{"x": [[1, 3], [1, 3], [4, 3]]}])
     with pytest.raises(BackendError, match="the shape of x, y is open"):

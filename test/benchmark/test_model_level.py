@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from jetson_detect.benchmark import model_level, turns
 from jetson_detect.benchmark.model_level import Level, ModelTask, measure_model
 from jetson_detect.benchmark.repeats import Repeats
 from jetson_detect.core.backends.choice import BackendChoice
@@ -46,10 +48,11 @@ def test_on_a_gpu_tensorrt_alone_is_what_the_levels_are_compared_with(task: Mode
         (CASE, "engine", 6, 0),
         (CASE, "TensorRT, no copies", 6, 0),
         (CASE, "TensorRT and copies", 6, 0),
+        (CASE, "TensorRT and copies", 6, 0),
         (CASE, "pipeline", 6, 0),
         (CASE, "pipeline", 6, 0),
     ]
-    assert [row.drive for row in rows.streams[-2:]] == ["back to back", "2 in flight"]
+    assert [row.drive for row in rows.streams[-4:]] == ["back to back", "2 in flight"] * 2
     assert [ratio.name.removeprefix(f"model {CASE} time: ") for ratio in rows.ratios] == [
         "engine / pipeline",
         "TensorRT and copies / engine",
@@ -62,8 +65,63 @@ def test_on_a_gpu_tensorrt_alone_is_what_the_levels_are_compared_with(task: Mode
         assert len(row.latencies_ms) == row.sent
 
 
+def test_no_round_pays_for_what_is_made_once(
+    task: ModelTask, gpu: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocations: list[int] = []
+
+    def take_turns(*arguments: Any) -> Any:
+        before = len(gpu.machine.calls)
+        results = turns.take_turns(*arguments)
+        allocations.append(sum("Alloc" in call for call in gpu.machine.calls[before:]))
+        return results
+
+    monkeypatch.setattr(model_level, "take_turns", take_turns)
+    measure_model(task, lambda phase, fraction: None)
+    assert allocations == [0]
+
+
+def test_memory_is_that_of_the_detector_alone(
+    task: ModelTask, gpu: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: list[int] = []
+
+    def count(before: float | None) -> float:
+        engines.append(gpu.machine.objects.count("ICudaEngine"))
+        return 1.5
+
+    monkeypatch.setattr(model_level, "process_gpu_mb", count)
+    rows = measure_model(task, lambda phase, fraction: None)
+    assert engines == [1]
+    assert {row.gpu_mb for row in rows.streams} == {1.5}
+
+
 def test_the_pipeline_can_be_measured_alone(task: ModelTask) -> None:
     alone = replace(task, levels=(Level.PIPELINE,))
     rows = measure_model(alone, lambda phase, fraction: None)
     assert [row.way for row in rows.streams] == ["pipeline", "pipeline"]
     assert rows.ratios == ()
+
+
+def test_engine_and_pipeline_are_measured_where_there_is_no_ros() -> None:
+    program = """
+import sys
+sys.modules.update(dict.fromkeys(("rclpy", "sensor_msgs", "std_msgs", "vision_msgs")))
+from jetson_detect.benchmark import model_level, turns
+from jetson_detect.benchmark.model_level import Level, ModelTask, measure_model
+from jetson_detect.benchmark.repeats import Repeats
+from jetson_detect.commands import benchmark_sections
+from jetson_detect.core.backends.choice import find_choices
+from jetson_detect.core.model import load_model
+from jetson_detect.share import find_model
+model = load_model(find_model("demo"))
+(choice, *_), _ = find_choices(model, ["tflite"])
+levels = (Level.ENGINE, Level.PIPELINE)
+task = ModelTask(model, choice, ("480p",), levels, repeats=Repeats(1, 1, 1))
+rows = measure_model(task, lambda phase, fraction: None)
+print(*(row.way for row in rows.streams))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "engine pipeline\n", done.stderr

@@ -47,6 +47,8 @@ def test_a_round_is_told_by_the_frames_that_were_answered() -> None:
     assert one.fps == 4.0
     assert one.lost == 2
     assert math.isnan(a_round(0.1, answered=0).cpu_ms)
+    assert one.answer_s == 0.25
+    assert a_round(0.1, answered=0).answer_s == math.inf
 
 
 def test_a_row_is_the_median_of_its_rounds_and_all_their_latencies() -> None:

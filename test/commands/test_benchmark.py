@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from jetson_detect.benchmark import message_level, node_level
 from jetson_detect.benchmark.ratio import Ratio
 from jetson_detect.benchmark.report import Section
 from jetson_detect.benchmark.rows import CostRow, StreamRow
 from jetson_detect.benchmark.stream_round import StreamRound
-from jetson_detect.commands import benchmark_sections
 from jetson_detect.commands.benchmark import main
 
 STAGES = {"receive": 0.001, "preprocess": 0.002, "infer": 0.003, "postprocess": 0.004}
@@ -40,10 +40,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
         ratios=(Ratio("node 1920x1080 CPU: plain / ours", 5.0),),
         notes=("tensorrt: there is no GPU",),
     )
-    monkeypatch.setattr(
-        benchmark_sections, "measure_messages", lambda level, repeats, session: message
-    )
-    monkeypatch.setattr(benchmark_sections, "measure_nodes", lambda level, repeats, session: node)
+    monkeypatch.setattr(message_level, "measure_messages", lambda level, repeats, session: message)
+    monkeypatch.setattr(node_level, "measure_nodes", lambda level, repeats, session: node)
     monkeypatch.setattr(os, "environ", dict(os.environ))
 
 

@@ -157,9 +157,11 @@ def test_a_plan_whose_shapes_change_takes_one_at_a_time(gpu, node, shape, profil
 def test_without_memory_for_two_there_is_one_at_a_time(gpu, caplog):
     with load(gpu.plan(network())) as backend:
         gpu.machine.total_memory = gpu.machine.used_memory + 16
+        before = held(gpu.machine)
         backend.start(all_of(1))
         assert backend.depth == 1
         assert "one inference at a time" in caplog.text
+        assert held(gpu.machine) == before
         assert (backend.finish()["y"] == 2).all()
         backend.start(all_of(3))
         assert (backend.finish()["y"] == 6).all()
@@ -195,6 +197,24 @@ def test_a_start_that_fails_costs_one_frame(gpu, cuda_graph):
         assert (backend.finish()["y"] == 2).all()
         backend.start(all_of(3))
         assert (backend.finish()["y"] == 6).all()
+    assert gpu.machine.leaks() == []
+
+
+def held(machine) -> tuple[int, int, int]:
+    return len(machine.blocks), len(machine.streams), machine.events
+
+
+def test_a_second_place_that_cannot_infer_is_given_back_at_once(machine, gpu):
+    with load(gpu.plan(network())) as backend:
+        before = held(machine)
+        gpu.faults(fail_at=1)
+        for _ in range(2):
+            with pytest.raises(BackendError, match="inference failed"):
+                backend.start(all_of(1))
+            assert held(machine) == before
+        gpu.faults()
+        backend.start(all_of(1))
+        assert (backend.finish()["y"] == 2).all()
     assert gpu.machine.leaks() == []
 
 

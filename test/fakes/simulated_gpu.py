@@ -40,6 +40,8 @@ NAMES = {
         "operation not permitted when stream is capturing",
     ),
     901: ("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error"),
+    905: ("CUDA_ERROR_STREAM_CAPTURE_ISOLATION", "dependency created on uncaptured work"),
+    907: ("CUDA_ERROR_CAPTURED_EVENT", "operation not permitted on an event last recorded in one"),
 }
 
 
@@ -272,8 +274,12 @@ class Machine:
         self.broken = True
         raise CudaError(700, where)
 
-    def is_page_locked(self, address: int, size: int) -> bool:
-        """Whether the CPU's memory at an address is page-locked."""
+    def require_page_locked(self, address: int, size: int) -> None:
+        """Complain of an asynchronous copy from or to memory of the CPU's that may move."""
+        if not self._is_page_locked(address, size):
+            self.complaints.append("an asynchronous copy from memory that may move")
+
+    def _is_page_locked(self, address: int, size: int) -> bool:
         return any(
             block.kind != "device"
             and 0 <= address - block.data.ctypes.data <= block.data.nbytes - size
@@ -283,8 +289,11 @@ class Machine:
     def register(self, address: int, size: int) -> None:
         """Page-lock memory that somebody else allocated."""
         self.current("cuMemHostRegister")
-        if self.registered_at(address) is not None:
-            raise CudaError(712, "cuMemHostRegister")
+        for block in self.blocks.values():
+            start = block.data.ctypes.data
+            locked = block.kind != "device"
+            if locked and start < address + size and address < start + block.data.nbytes:
+                raise CudaError(712, "cuMemHostRegister")
         data = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
         block = Block(next(self._addresses), data, "registered")
         self.blocks[block.address] = block
@@ -463,9 +472,7 @@ class DriverLibrary:
         stream, status = self._stream(handle, "cuMemcpyHtoDAsync")
         if status or self._machine.refuses("cuMemcpyHtoDAsync"):
             return status or 1
-        if not self._machine.is_page_locked(source.value, size.value):
-            self._machine.complaints.append("an asynchronous copy from memory that may move")
-
+        self._machine.require_page_locked(source.value, size.value)
         self._machine.uploads.append(size.value)
 
         def copy() -> None:

@@ -84,7 +84,9 @@ class TensorrtOptions:
     spin: bool = False
     """Whether a thread that waits for the GPU keeps its CPU core busy.
 
-    It hears of the end some ten microseconds earlier, and takes a whole core for it.
+    It hears of the end some ten microseconds earlier, and takes a whole core for it.  On Tegra
+    boards the driver may let it sleep all the same, by the board's power profile ("CUDA Driver
+    API", cuCtxCreate, CU_CTX_SCHED_AUTO).
     """
 
 

@@ -345,6 +345,29 @@ def test_a_picture_that_does_not_fit_into_memory_is_told(gpu):
     assert gpu.machine.leaks() == []
 
 
+def test_a_picture_that_does_not_fit_leaves_smaller_ones_as_they_were(machine, gpu):
+    with load(gpu.plan(doubling())) as backend:
+        preprocess = backend.preprocessor("x", SPEC)
+        check(backend, preprocess, picture())
+        gpu.machine.fail_call = len(gpu.machine.calls) + 1  # behind the context's push
+        with pytest.raises(BackendError, match="tensor 'x: picture' needs"):
+            preprocess(picture(600, 400))
+        check(backend, preprocess, picture())
+        check(backend, preprocess, picture(600, 400))
+    assert gpu.machine.leaks() == []
+
+
+def test_another_specification_of_the_same_input_has_pictures_of_its_own(machine, gpu):
+    unscaled = InputSpec(24, 16, Layout.NCHW, ColorOrder.RGB, mean=(0.0,) * 3, scale=(1.0,) * 3)
+    pixels = picture()
+    with load(gpu.plan(doubling())) as backend:
+        for spec in (SPEC, unscaled, SPEC):
+            tensor, _ = on_the_cpu(pixels, spec)
+            backend.preprocessor("x", spec)(pixels)
+            np.testing.assert_allclose(backend.run({})["y"] / 2, tensor, atol=1.0)
+    assert gpu.machine.leaks() == []
+
+
 def test_a_closed_backend_takes_no_pictures(gpu):
     backend = load(gpu.plan(doubling()))
     preprocess = backend.preprocessor("x", SPEC)

@@ -207,6 +207,10 @@ class Stream(_InContext):
         if MACHINE.refuses("cuStreamWaitEvent"):
             raise CudaError(1, "cuStreamWaitEvent")
         stream, mark = event._stream, event._mark
+        if waiting.recording is not None or event._captured:
+            # Recordings of more than one stream are not simulated.
+            waiting.spoilt = True
+            raise CudaError(907 if event._captured else 905, "cuStreamWaitEvent")
         if stream is not None:
             waiting.put(lambda: stream.flush(mark))
 
@@ -227,11 +231,13 @@ class Event(_InContext):
         self._made = True
         self._stream: simulated_gpu.Stream | None = None
         self._mark: Any = None
+        self._captured = False
         MACHINE.events += 1
 
     @_guarded
     def record(self, stream: Stream | None = None) -> Event:
         self._stream = MACHINE.stream(0 if stream is None else stream.handle, "cuEventRecord")
+        self._captured = self._stream.recording is not None
         self._mark = self._stream.mark()
         return self
 
@@ -240,6 +246,8 @@ class Event(_InContext):
         MACHINE.check("cuEventSynchronize")
         if MACHINE.refuses("cuEventSynchronize"):
             raise CudaError(719, "cuEventSynchronize")
+        if self._captured:
+            raise CudaError(907, "cuEventSynchronize")
         MACHINE.blocking_waits.add(bool(self._flags & event_flags.BLOCKING_SYNC))
         if self._stream is not None:
             self._stream.flush(self._mark)
@@ -343,6 +351,7 @@ def memcpy_htod_async(dest: Any, src: np.ndarray, stream: Stream) -> None:
     )
     if MACHINE.refuses("cuMemcpyHtoDAsync"):
         raise CudaError(1, "cuMemcpyHtoDAsync")
+    MACHINE.require_page_locked(source.ctypes.data, source.nbytes)
 
     def copy() -> None:
         MACHINE.bytes_at(address, source.nbytes, "cuMemcpyHtoDAsync")[:] = source
@@ -360,6 +369,7 @@ def memcpy_dtoh_async(dest: np.ndarray, src: Any, stream: Stream) -> None:
     )
     if MACHINE.refuses("cuMemcpyDtoHAsync"):
         raise CudaError(1, "cuMemcpyDtoHAsync")
+    MACHINE.require_page_locked(target.ctypes.data, target.nbytes)
     target[:] = POISON
 
     def copy() -> None:

@@ -299,12 +299,16 @@ class TensorrtBackend(Closing):
         try:
             slot.reserve_like(first)
         except BackendError as error:
-            slot.free()
+            slot.close()
             self._depth = 1
             _logger.warning("%s: one inference at a time: %s", self._file.path, str(error))
             return
-        self._bind(slot)
-        self._infer_nothing(slot)
+        try:
+            self._bind(slot)
+            self._infer_nothing(slot)
+        except BaseException:
+            slot.close()  # the next start makes another one
+            raise
         self._slots.append(slot)
         for each in self._slots:
             self._record_inference(each)

@@ -32,10 +32,8 @@ class FrameSlot:
         """Copies of all tensors and the inference."""
         self.inference: CudaGraph | None = None
         """The inference alone."""
-        self.pictures: dict[str, PictureInput] = {}
-        """What makes inputs of pictures, by the input's name."""
         self.staged: dict[str, PictureInput] = {}
-        """Those that have a picture for the next inference."""
+        """What has a picture for the next inference, by the input's name."""
 
     @property
     def input_arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -53,8 +51,10 @@ class FrameSlot:
                 binding.reserve(others[name].stored.shape)
         self.results = {name: binding.real for name, binding in self.outputs.items()}
 
-    def free(self) -> None:
-        """Give the tensors' memory back."""
+    def close(self) -> None:
+        """Give lane and memory back before the session does; nothing may use the slot after it."""
+        self.lane.settle()
+        self.lane.close()
         for binding in (*self.inputs.values(), *self.outputs.values()):
             binding.memory.free()
 

@@ -152,6 +152,9 @@ class PictureInput:
         self._together = layout is not None
         if layout is None:
             layout = PictureLayout.packed(pixels)
+        if layout.size > self._memory.capacity:  # which a larger picture that was refused gave up
+            with self._session.in_context("the picture cannot be taken"):
+                self._memory.reserve(layout.size)
         geometry = self._geometries.get(layout) or self._prepare(layout)
         self._take(geometry)
         return geometry
@@ -169,9 +172,7 @@ class PictureInput:
         plain = layout.format is not SourceFormat.NV12 and layout.step == layout.row_bytes
         few = plain and sources.size <= _WORTH_GATHERING * layout.rows
         entries = np.concatenate([columns, rows, renumbered(rows, sources)])
-        self._current = None
         with self._session.in_context("the picture cannot be prepared"):
-            self._memory.reserve(layout.size)
             if len(self._geometries) < _GEOMETRIES:
                 tables = self._session.memory("tables of the letterbox")
             else:

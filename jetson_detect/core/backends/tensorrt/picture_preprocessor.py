@@ -69,14 +69,16 @@ class PicturePreparation:
         self._info = info
         self._element_type = element_type
         self._next_slot = next_slot
+        self._pictures: dict[FrameSlot, PictureInput] = {}
+        """Those of this specification; another one for the same input has its own."""
 
     def __call__(self, pixels: Pixels) -> ImageTransform:
         """Take the picture of the next inference; see :class:`PicturePreprocessor`."""
         slot = self._next_slot()
         name = self._info.name
-        picture = slot.pictures.get(name)
+        picture = self._pictures.get(slot)
         if picture is None:
-            picture = slot.pictures[name] = PictureInput(
+            picture = self._pictures[slot] = PictureInput(
                 self._session,
                 slot.lane,
                 self._spec,
