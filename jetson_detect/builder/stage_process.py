@@ -233,10 +233,11 @@ def _main() -> None:
     else:
         peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         answer = (_RESULT, result, peak_kb / 1024)
-    connection.send(answer)
-    connection.close()
+    # Before the answer: who has it may end this process at once.
     sys.stdout.flush()
     sys.stderr.flush()
+    connection.send(answer)
+    connection.close()
     # Without the destructors of libraries: some crash in them, when all the work is done.
     os._exit(0)
 

@@ -24,6 +24,7 @@ REMEDIES = StageRemedies(deadline="hurry", memory="be thrifty")
 def stages(monkeypatch) -> Any:
     monkeypatch.syspath_prepend(str(STAGES))
     monkeypatch.setenv("PYTHONPATH", str(STAGES), prepend=os.pathsep)
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what a stage prints may not get lost
     import example_stages
 
     return example_stages
