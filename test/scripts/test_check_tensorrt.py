@@ -334,11 +334,15 @@ def test_plans_are_listed_before_other_files_once(tmp_path):
 def test_two_versions_are_checked_and_reported_in_one_table(tmp_path):
     chosen = ["--models", "demo", "--precisions", "fp32,fp16", "--runs", "5"]
     skipped = [f"--skip=fault: {pattern}" for pattern in ("memory*", "plan with*", "wr*", "no*")]
-    for version in ("8.5.3.1", "8.6.0"):
-        ended = run_script(tmp_path, *chosen, *skipped, version=version)
+    # What says most takes longest, and is the same for both.
+    quick = ["--skip=pictures*", "--skip=*pipeline"]
+    for version, left_out in (("8.5.3.1", quick), ("8.6.0", [])):
+        ended = run_script(tmp_path, *chosen, *skipped, *left_out, version=version)
         assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = rows_of(tmp_path)
-    assert set(rows) == set(rows_of(tmp_path, "8.5.3.1"))
+    assert {name for name in rows if not re.match("pictures|.*pipeline", name)} == set(
+        rows_of(tmp_path, "8.5.3.1")
+    )
     assert {row.result for row in rows.values()} == {Result.OK}
     assert rows["demo fp32: parity"].text == (
         "max |Δ| heatmap 0 (0.0e+00), offset 0 (0.0e+00), size 0 (0.0e+00)"
