@@ -8,9 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from jetson_detect.benchmark.stage_clock import Stage, StageClock
-from jetson_detect.core.backends import Backend, BackendDescription
-from jetson_detect.core.backends.base import PipelinedBackend
-from jetson_detect.core.closing import Closing
+from jetson_detect.core.backends import Backend, PipelinedBackend
+from jetson_detect.core.backends.wrapping import WrappedBackend
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.detector import Detector
 from jetson_detect.core.geometry import ImageTransform
@@ -41,19 +40,12 @@ class StagedDetector(Detector):
             return super().decode(outputs, transform, selection)
 
 
-class _ClockedBackend(Closing):
+class _ClockedBackend(WrappedBackend[PipelinedBackend]):
     """What the backend does for a frame is inference."""
 
     def __init__(self, backend: PipelinedBackend, clock: StageClock) -> None:
-        self._backend, self._clock = backend, clock
-
-    @property
-    def description(self) -> BackendDescription:
-        return self._backend.description
-
-    @property
-    def input_arrays(self) -> Mapping[str, NDArray[Any]]:
-        return self._backend.input_arrays
+        super().__init__(backend)
+        self._clock = clock
 
     @property
     def depth(self) -> int:
@@ -61,7 +53,7 @@ class _ClockedBackend(Closing):
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         with self._clock.stage(Stage.INFER):
-            return self._backend.run(inputs)
+            return super().run(inputs)
 
     def start(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         with self._clock.stage(Stage.INFER):
@@ -70,6 +62,3 @@ class _ClockedBackend(Closing):
     def finish(self) -> Mapping[str, NDArray[Any]]:
         with self._clock.stage(Stage.INFER):
             return self._backend.finish()
-
-    def close(self) -> None:
-        self._backend.close()

@@ -126,6 +126,19 @@ class InputSpec:
         """3, or 1 for a grey input."""
         return 1 if self.color_order is ColorOrder.GRAY else 3
 
+    @property
+    def tensor_shape(self) -> tuple[int, int, int, int]:
+        """Of the tensor, batch 1: (1, H, W, C) or (1, C, H, W)."""
+        if self.layout is Layout.NHWC:
+            return 1, self.height, self.width, self.channels
+        return 1, self.channels, self.height, self.width
+
+    def fits(self, shape: tuple[int | None, ...]) -> bool:
+        """Whether a network's input of this shape, None where it is open, takes the tensor."""
+        return len(shape) == len(self.tensor_shape) and all(
+            actual in (wanted, None) for actual, wanted in zip(shape, self.tensor_shape)
+        )
+
 
 @dataclass(frozen=True)
 class Thresholds:

@@ -48,16 +48,8 @@ class Preprocessor:
 
         """
         self._spec = spec
-        channels = spec.channels
-        expected = (
-            (1, spec.height, spec.width, channels)
-            if spec.layout is Layout.NHWC
-            else (1, channels, spec.height, spec.width)
-        )
-        fits = len(tensor.shape) == 4 and all(
-            actual in (wanted, None) for actual, wanted in zip(tensor.shape, expected)
-        )
-        if not fits:
+        expected = spec.tensor_shape
+        if not spec.fits(tensor.shape):
             raise ValueError(
                 f"the model's input '{tensor.name}' has shape {tensor.shape}, but model.yaml says "
                 f"{expected} ({spec.layout.value}); correct 'input' in model.yaml"
@@ -71,7 +63,7 @@ class Preprocessor:
             channel_writer(table, mean, scale)
             for table, mean, scale in zip(tables, spec.mean, spec.scale)
         ]
-        self._in_planes = channels == 1 or spec.layout is Layout.NCHW
+        self._in_planes = spec.channels == 1 or spec.layout is Layout.NCHW
         """Whether channels are written one by one: their order then costs nothing."""
         if not self._in_planes and any(
             not np.array_equal(table, tables[0]) for table in tables[1:]

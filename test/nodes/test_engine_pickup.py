@@ -15,8 +15,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.model import Format, ModelFile, ModelSpec, load_model
 from jetson_detect.nodes.engine_pickup import EnginePickup
-from jetson_detect.nodes.managed_config import ManagedConfig
-from jetson_detect.nodes.managed_node import ManagedNode
 from jetson_detect.nodes.qos import LATCHED
 from jetson_detect.share import find_model
 
@@ -49,27 +47,15 @@ class Lookup:
         self.is_closed = True
 
 
-class BareNode(ManagedNode):
-    """Managed, and nothing else."""
-
-    config = ManagedConfig()
-
-    def _stop(self) -> None:
-        pass
-
-    def _release(self) -> None:
-        pass
-
-
 class Desk:
     """A pickup, and what it was told and tells."""
 
-    def __init__(self, graph: Any, model: ModelSpec) -> None:
+    def __init__(self, graph: Any, model: ModelSpec, bare_node: Any) -> None:
         self.graph, self.model = graph, model
         self.lookup = Lookup()
         self.is_wanted = True
         self.news: list[tuple[EngineFiles, EngineFiles]] = []
-        node = BareNode("detector", context=graph.context)
+        node = bare_node("detector", context=graph.context)
         graph.executor.add_node(node)
         lookup: Any = self.lookup
         self.pickup = EnginePickup(
@@ -109,13 +95,13 @@ def model(tmp_path: Path) -> ModelSpec:
 
 @pytest.fixture
 def make_desk(
-    graph: Any, model: ModelSpec, monkeypatch: pytest.MonkeyPatch
+    graph: Any, model: ModelSpec, bare_node: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Desk]]:
     desks = []
 
     def make(gpu: bool = True) -> Desk:
         monkeypatch.setattr("jetson_detect.nodes.engine_pickup.has_gpu", lambda: gpu)
-        desks.append(Desk(graph, model))
+        desks.append(Desk(graph, model, bare_node))
         return desks[-1]
 
     yield make

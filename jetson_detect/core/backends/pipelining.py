@@ -7,13 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from jetson_detect.core.backends.base import (
-    Backend,
-    BackendDescription,
-    BackendError,
-    PipelinedBackend,
-)
-from jetson_detect.core.closing import Closing
+from jetson_detect.core.backends.base import Backend, BackendError, PipelinedBackend
+from jetson_detect.core.backends.wrapping import WrappedBackend
 
 
 def pipelined(backend: Backend) -> PipelinedBackend:
@@ -21,23 +16,13 @@ def pipelined(backend: Backend) -> PipelinedBackend:
     return backend if isinstance(backend, PipelinedBackend) else OneAtATime(backend)
 
 
-class OneAtATime(Closing):
+class OneAtATime(WrappedBackend[Backend]):
     """Infers when it is asked for the result."""
 
     def __init__(self, backend: Backend) -> None:
         """Take a backend over: closing this closes it."""
-        self._backend = backend
+        super().__init__(backend)
         self._inputs: Mapping[str, NDArray[Any]] | None = None
-
-    @property
-    def description(self) -> BackendDescription:
-        """As :attr:`Backend.description`."""
-        return self._backend.description
-
-    @property
-    def input_arrays(self) -> Mapping[str, NDArray[Any]]:
-        """As :attr:`Backend.input_arrays`."""
-        return self._backend.input_arrays
 
     @property
     def depth(self) -> int:
@@ -47,7 +32,7 @@ class OneAtATime(Closing):
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Infer; see :meth:`Backend.run`."""
         self._require_idle("before run()")
-        return self._backend.run(inputs)
+        return super().run(inputs)
 
     def start(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Take note of inputs, which must stay as they are until :meth:`finish`."""
@@ -67,7 +52,7 @@ class OneAtATime(Closing):
     def close(self) -> None:
         """Close the backend; may be called twice."""
         self._inputs = None
-        self._backend.close()
+        super().close()
 
     def _require_idle(self, when: str) -> None:
         if self._inputs is not None:

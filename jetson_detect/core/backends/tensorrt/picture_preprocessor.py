@@ -12,10 +12,10 @@ from jetson_detect.core.backends.base import Preprocessing, TensorInfo
 from jetson_detect.core.backends.tensorrt.letterbox_kernel import element_type_of
 from jetson_detect.core.backends.tensorrt.picture_input import PictureInput
 from jetson_detect.core.backends.tensorrt.plan_tensors import PlanTensor
-from jetson_detect.core.backends.tensorrt.profiles import Shape, as_text
+from jetson_detect.core.backends.tensorrt.profiles import as_text
 from jetson_detect.core.backends.tensorrt.session import Session
 from jetson_detect.core.geometry import ImageTransform
-from jetson_detect.core.model import InputSpec, Interpolation, Layout
+from jetson_detect.core.model import InputSpec, Interpolation
 from jetson_detect.core.pixels import Pixels
 
 if TYPE_CHECKING:
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 _KNOWN = (Interpolation.LINEAR, Interpolation.NEAREST)
 """The others mix as many pixels as the picture is larger, or 16, for each that they make."""
-
-
-def shape_of(spec: InputSpec) -> Shape:
-    """Return the shape of a model's input, batch 1."""
-    if spec.layout is Layout.NHWC:
-        return (1, spec.height, spec.width, spec.channels)
-    return (1, spec.channels, spec.height, spec.width)
 
 
 def reason_for_cpu(
@@ -42,11 +35,9 @@ def reason_for_cpu(
         return f"interpolation {spec.interpolation.value}; the GPU knows linear and nearest"
     if element_type_of(tensor.storage) is None:
         return f"input '{info.name}' is {info.dtype}; the GPU writes float, half and bytes"
-    shape = shape_of(spec)
-    if len(info.shape) != len(shape) or any(
-        own not in (wanted, None) for own, wanted in zip(info.shape, shape)
-    ):
-        return f"input '{info.name}' is {as_text(info.shape)}, model.yaml says {as_text(shape)}"
+    if not spec.fits(info.shape):
+        wanted = as_text(spec.tensor_shape)
+        return f"input '{info.name}' is {as_text(info.shape)}, model.yaml says {wanted}"
     return None
 
 
@@ -84,7 +75,7 @@ class PicturePreparation:
                 self._spec,
                 self._info,
                 self._element_type,
-                shape_of(self._spec),
+                self._spec.tensor_shape,
             )
         slot.staged.pop(name, None)
         transform = picture.stage(pixels)

@@ -13,12 +13,11 @@ from jetson_detect.core.backend_measurement import LOWEST_SCORE
 from jetson_detect.core.backends import open_by_format
 from jetson_detect.core.backends.base import (
     Backend,
-    BackendDescription,
     BackendError,
     BackendOptions,
     BackendUnavailableError,
 )
-from jetson_detect.core.closing import Closing
+from jetson_detect.core.backends.wrapping import WrappedBackend
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.detector import Detector
 from jetson_detect.core.engines.proof.errors import FaultyNetworkError
@@ -155,27 +154,16 @@ def run_frames(
         )
 
 
-class _RecordingBackend(Closing):
+class _RecordingBackend(WrappedBackend[Backend]):
     """Passes everything on to a backend, and remembers its last outputs."""
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+        super().__init__(backend)
         self.outputs: Mapping[str, NDArray[Any]] = {}
 
-    @property
-    def description(self) -> BackendDescription:
-        return self._backend.description
-
-    @property
-    def input_arrays(self) -> Mapping[str, NDArray[Any]]:
-        return self._backend.input_arrays
-
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        self.outputs = self._backend.run(inputs)
+        self.outputs = super().run(inputs)
         return self.outputs
-
-    def close(self) -> None:
-        self._backend.close()
 
 
 class _TensorKeeper:
