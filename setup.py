@@ -27,6 +27,7 @@ setup(
             "core/schema/*.json",
             "core/backends/tensorrt/letterbox.cu",
             "core/backends/tensorrt/letterbox.ptx",
+            "report/template/*",
         ]
     },
     data_files=[
@@ -35,6 +36,7 @@ setup(
         *installed_below_share("launch"),
         *installed_below_share("config"),
         *installed_below_share("models"),
+        *installed_below_share("examples"),
     ],
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},  # which tells colcon test to use it
@@ -49,6 +51,8 @@ setup(
         "console_scripts": [
             f"detector_node = {PACKAGE}.commands.detector_node:main",
             f"builder_node = {PACKAGE}.commands.builder_node:main",
+            f"tracker_node = {PACKAGE}.commands.tracker_node:main",
+            f"detect_and_track = {PACKAGE}.commands.detect_and_track:main",
             f"scene_camera = {PACKAGE}.commands.scene_camera:main",
             f"replay = {PACKAGE}.commands.replay:main",
             f"watch_detections = {PACKAGE}.commands.watch_detections:main",
@@ -61,5 +65,7 @@ setup(
             f"benchmark = {PACKAGE}.commands.benchmark:main",
             f"demo = {PACKAGE}.commands.demo:main",
         ],
+        # The fixture replay_bag, for the tests of other packages.
+        "pytest11": [f"{PACKAGE} = {PACKAGE}.pytest_plugin"],
     },
 )

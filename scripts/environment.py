@@ -238,7 +238,7 @@ def set_up(environment: Environment, with_test: bool) -> None:
         test = requirements / "test.txt"
         environment.step(
             "test tools",
-            [test, requirements / "engines.txt"],
+            [test, requirements / "engines.txt", requirements / "tracking.txt"],
             lambda: environment.pip_install("-r", str(test)),
         )
     environment.step(

@@ -25,6 +25,15 @@ class Frame:
     """``header.stamp`` of the image, nanoseconds."""
     companions: tuple[BagMessage, ...]
     """Messages of other topics to be sent just before the image."""
+    loop: int = 0
+    """How often the bag was played to its end before."""
+    delay_ns: int = 0
+    """How much later than recorded it is played for that reason, nanoseconds."""
+
+    @property
+    def position_ns(self) -> int:
+        """When it is due, on a clock that began as the recording did and never goes back."""
+        return self.image.timestamp + self.delay_ns
 
 
 @dataclass

@@ -6,11 +6,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from jetson_detect.bags.stamps import format_stamp
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.statistics import DetectionStatistics
+
+_STAMPS_KEPT = 20_000
+"""Frames whose answers are told apart, minutes of several cameras: a replay that loops for days
+must not grow by each of its frames."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,15 @@ class SentFrame:
     """``header.stamp`` as it was sent, nanoseconds."""
     recorded_at: int
     """When it was recorded, nanoseconds; when it was sent, if stamps are replaced."""
+    loop: int = 0
+    """How often the bag was played to its end before."""
+    shift_ns: int = 0
+    """How much later its stamp is than the one in the bag, nanoseconds."""
+
+    @property
+    def recorded_stamp(self) -> int:
+        """``header.stamp`` as it is in the bag, nanoseconds."""
+        return self.stamp - self.shift_ns
 
     def __str__(self) -> str:
         return f"frame {self.number} of {self.topic}, stamp {format_stamp(self.stamp)}"
@@ -87,6 +100,37 @@ class ReplayReport:
         return values
 
 
+class Ruling(NamedTuple):
+    """What the ledger says of an answer."""
+
+    verdict: Verdict
+    frame: SentFrame | None
+    """The frame it belongs to, if any."""
+    latency_s: float | None
+    """Of an answer to a frame that was sent once, seconds."""
+
+
+class _Tally:
+    """What is counted, of all topics or of one."""
+
+    def __init__(self) -> None:
+        self.statistics = DetectionStatistics()
+        self.verdicts: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
+        self.sent = 0
+        self.resent = 0
+        self.lost: list[tuple[int, SentFrame]] = []
+        """Each with its place in the order of sending."""
+        self.out_of_order = 0
+        self.first_sent_at: float | None = None
+        self.last_answer_at: float | None = None
+
+    @property
+    def duration_s(self) -> float | None:
+        if self.first_sent_at is None or self.last_answer_at is None:
+            return None
+        return self.last_answer_at - self.first_sent_at
+
+
 class _Entry:
     __slots__ = ("answered", "answers", "given_up", "order", "sent", "sent_at", "times_sent")
 
@@ -104,64 +148,74 @@ class FrameLedger:
     """Keeps account of frames and answers; all times are seconds of one monotonic clock.
 
     An answer belongs to the frame of the same topic and stamp; where frames share a stamp, to the
-    first of them that waits for one.
+    first of them that waits for one.  What a bag's next pass sends again with the same stamp takes
+    the place of what the last one sent.
     """
 
     def __init__(self) -> None:
-        self.statistics = DetectionStatistics()
-        """Of the answers that are the first to their frame and in time."""
-        self._entries: list[_Entry] = []
-        self._by_stamp: defaultdict[tuple[str, int], list[_Entry]] = defaultdict(list)
+        self._all = _Tally()
+        self._by_topic: defaultdict[str, _Tally] = defaultdict(_Tally)
+        self._by_stamp: dict[tuple[str, int], list[_Entry]] = {}
         self._waiting: dict[int, _Entry] = {}
         self._newest_answered: dict[str, int] = {}
-        self._verdicts: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
-        self._out_of_order = 0
-        self._last_answer_at: float | None = None
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topics of the frames sent so far."""
+        return tuple(self._by_topic)
 
     def send(self, frame: SentFrame, at: float) -> int:
         """Note a frame that goes out now; returns its key."""
-        key = len(self._entries)
+        key = self._all.sent
         entry = _Entry(frame, key, at)
-        self._entries.append(entry)
-        self._by_stamp[frame.topic, frame.stamp].append(entry)
+        same = self._by_stamp.setdefault((frame.topic, frame.stamp), [])
+        if same and same[-1].sent.loop != frame.loop:
+            # Nobody could tell whose answer it is that still comes; taken for the former one's, it
+            # would be as late as the bag is long.
+            self._forget(same)
+        same.append(entry)
         self._waiting[key] = entry
+        if len(self._by_stamp) > _STAMPS_KEPT:
+            self._forget(self._by_stamp.pop(next(iter(self._by_stamp))))
+        for tally in self._tallies(frame.topic):
+            tally.sent += 1
+            if tally.first_sent_at is None:
+                tally.first_sent_at = at
         return key
 
     def resend(self, key: int) -> None:
-        """Note that a frame goes out again."""
-        self._entries[key].times_sent += 1
+        """Note that a frame, which waits for its answer, goes out again."""
+        entry = self._waiting[key]
+        entry.times_sent += 1
+        for tally in self._tallies(entry.sent.topic):
+            tally.resent += 1
 
-    def answer(
-        self, topic: str, stamp: int, detections: Detections, at: float
-    ) -> tuple[Verdict, SentFrame | None]:
-        """Note an answer that came at ``at``.
-
-        Returns
-        -------
-        What it is, and the frame it belongs to, if any.
-
-        """
+    def answer(self, topic: str, stamp: int, detections: Detections, at: float) -> Ruling:
+        """Note an answer that came at ``at``."""
         entries = self._by_stamp.get((topic, stamp))
         if not entries:
-            return self._count(Verdict.UNKNOWN), None
-        entry = next((one for one in entries if one.order in self._waiting), entries[-1])
+            return self._rule(Verdict.UNKNOWN, topic)
+        waiting = (place for place, one in enumerate(entries) if one.order in self._waiting)
+        del entries[: next(waiting, len(entries) - 1)]  # a camera without stamps has but one list
+        entry = entries[0]
         entry.answers += 1
         if entry.answered:
             repeated = entry.answers <= entry.times_sent
-            return self._count(Verdict.REPEATED if repeated else Verdict.DUPLICATE), entry.sent
+            return self._rule(Verdict.REPEATED if repeated else Verdict.DUPLICATE, topic, entry)
         entry.answered = True
         if entry.given_up:
-            return self._count(Verdict.LATE), entry.sent
+            return self._rule(Verdict.LATE, topic, entry)
         del self._waiting[entry.order]
-        if entry.order < self._newest_answered.get(topic, -1):
-            self._out_of_order += 1
-        else:
+        is_overtaken = entry.order < self._newest_answered.get(topic, -1)
+        if not is_overtaken:
             self._newest_answered[topic] = entry.order
         # Nobody can tell which of several sendings was answered.
         latency = at - entry.sent_at if entry.times_sent == 1 else None
-        self.statistics.add(detections, latency, at)
-        self._last_answer_at = at
-        return self._count(Verdict.ANSWER), entry.sent
+        for tally in self._tallies(topic):
+            tally.out_of_order += is_overtaken
+            tally.statistics.add(detections, latency, at)
+            tally.last_answer_at = at
+        return self._rule(Verdict.ANSWER, topic, entry, latency)
 
     def is_waiting(self, key: int | None = None) -> bool:
         """Return whether a frame, or any, still waits for its answer."""
@@ -171,6 +225,8 @@ class FrameLedger:
         """Count a frame that waits as lost, and return it; an answer that still comes is late."""
         entry = self._waiting.pop(key)
         entry.given_up = True
+        for tally in self._tallies(entry.sent.topic):
+            tally.lost.append((key, entry.sent))
         return entry.sent
 
     def give_up_all(self) -> None:
@@ -178,32 +234,57 @@ class FrameLedger:
         for key in list(self._waiting):
             self.give_up(key)
 
-    def report(self, labels: Sequence[str]) -> ReplayReport:
-        """Sum up; ``labels`` names the classes of the detections."""
-        latencies = [self.statistics.latency(percentile) for percentile in (50, 99, 100)]
+    def report(self, labels: Sequence[str], topic: str | None = None) -> ReplayReport:
+        """Sum up all topics, or one.
+
+        Parameters
+        ----------
+        labels
+            Names of the classes of the detections.
+        topic
+            Of the images, as it was sent.
+
+        """
+        tally = self._all if topic is None else self._by_topic[topic]
+        statistics = tally.statistics
+        latencies = [statistics.latency(percentile) for percentile in (50, 99, 100)]
         p50, p99, longest = (None if one is None else one * 1000 for one in latencies)
-        duration = None
-        if self._last_answer_at is not None:
-            duration = self._last_answer_at - self._entries[0].sent_at
         return ReplayReport(
-            sent=len(self._entries),
-            answered=self._verdicts[Verdict.ANSWER],
-            lost=tuple(entry.sent for entry in self._entries if entry.given_up),
-            resent=sum(entry.times_sent - 1 for entry in self._entries),
-            late=self._verdicts[Verdict.LATE],
-            duplicates=self._verdicts[Verdict.DUPLICATE],
-            unknown=self._verdicts[Verdict.UNKNOWN],
-            out_of_order=self._out_of_order,
-            empty=self.statistics.empty,
-            detections=self.statistics.detections,
-            detections_by_class=self.statistics.by_class(labels),
-            duration_s=duration,
-            fps=self.statistics.fps(),
+            sent=tally.sent,
+            answered=tally.verdicts[Verdict.ANSWER],
+            lost=tuple(frame for _, frame in sorted(tally.lost, key=lambda one: one[0])),
+            resent=tally.resent,
+            late=tally.verdicts[Verdict.LATE],
+            duplicates=tally.verdicts[Verdict.DUPLICATE],
+            unknown=tally.verdicts[Verdict.UNKNOWN],
+            out_of_order=tally.out_of_order,
+            empty=statistics.empty,
+            detections=statistics.detections,
+            detections_by_class=statistics.by_class(labels),
+            duration_s=tally.duration_s,
+            fps=statistics.fps(),
             latency_p50_ms=p50,
             latency_p99_ms=p99,
             latency_max_ms=longest,
         )
 
-    def _count(self, verdict: Verdict) -> Verdict:
-        self._verdicts[verdict] += 1
-        return verdict
+    def _forget(self, entries: list[_Entry]) -> None:
+        """Drop frames whose answers come no more; those that wait are lost."""
+        for entry in entries:
+            if entry.order in self._waiting:
+                self.give_up(entry.order)
+        entries.clear()
+
+    def _tallies(self, topic: str) -> tuple[_Tally, _Tally]:
+        return self._all, self._by_topic[topic]
+
+    def _rule(
+        self,
+        verdict: Verdict,
+        topic: str,
+        entry: _Entry | None = None,
+        latency_s: float | None = None,
+    ) -> Ruling:
+        for tally in self._tallies(topic):
+            tally.verdicts[verdict] += 1
+        return Ruling(verdict, None if entry is None else entry.sent, latency_s)

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
-from rosbags.typesys import Stores, get_typestore
 
 from jetson_detect.bags.errors import BagError
-from jetson_detect.bags.reader import BagMessage, BagReader
+from jetson_detect.bags.reader import BagReader
+from jetson_detect.bags.recorded_image import COMPRESSED_IMAGE, IMAGE, read_recorded_image
 from jetson_detect.core.pixels import PixelError, Pixels
-
-IMAGE = "sensor_msgs/msg/Image"
-COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 
 
 class BagPictures:
@@ -50,8 +43,6 @@ class BagPictures:
                 )
             self.topic = topic
             self._count = reader.topics[topic].count
-        # The same definition in every release; the newest knows it too.
-        self._types = get_typestore(Stores.LATEST)
 
     def __len__(self) -> int:
         return self._count
@@ -68,23 +59,8 @@ class BagPictures:
         with BagReader(self.path) as reader:
             for number, message in enumerate(reader.messages([self.topic])):
                 try:
-                    yield self._pixels(message)
+                    yield read_recorded_image(message)
                 except PixelError as error:
                     raise BagError(f"{self.path}: {self.topic}, picture {number}: {error}") from (
                         error
                     )
-
-    def _pixels(self, message: BagMessage) -> Pixels:
-        content: Any = self._types.deserialize_cdr(message.data, message.type_name)
-        if message.type_name == IMAGE:
-            return Pixels.from_buffer(
-                content.data,
-                width=content.width,
-                height=content.height,
-                step=content.step,
-                encoding=content.encoding,
-            )
-        image = cv2.imdecode(np.asarray(content.data), cv2.IMREAD_COLOR)
-        if image is None:
-            raise PixelError(f"its {content.format or 'unknown'} data cannot be decoded")
-        return Pixels.from_array(np.asarray(image, np.uint8))

@@ -37,6 +37,12 @@ class BagTopic:
     type_name: str
     count: int
     """Number of messages."""
+    definition: str = ""
+    """Text of the type, its parts included; empty where the bag does not say."""
+    type_hash: str = ""
+    """REP 2011's hash of it; empty where the bag does not say."""
+    qualities: tuple[Any, ...] = ()
+    """Quality of service of its publishers, as the library has it."""
 
 
 class BagReader(Closing):
@@ -63,8 +69,7 @@ class BagReader(Closing):
         except Exception as error:  # a damaged file makes the library raise about anything
             raise BagError(_why_not(self.path, error)) from error
         self.topics: Mapping[str, BagTopic] = {
-            name: BagTopic(name, info.msgtype or "several types", info.msgcount)
-            for name, info in self._reader.topics.items()
+            name: _topic(name, info) for name, info in self._reader.topics.items()
         }
         """By name, in alphabetical order."""
 
@@ -131,6 +136,18 @@ class BagReader(Closing):
         """Close the bag; may be called twice."""
         if self._reader.is_open:
             self._reader.close()
+
+
+def _topic(name: str, info: Any) -> BagTopic:
+    connections = info.connections
+    return BagTopic(
+        name,
+        info.msgtype or "several types",
+        info.msgcount,
+        str(info.msgdef.data),
+        next((one.digest for one in connections if one.digest), ""),
+        tuple(connections[0].ext.offered_qos_profiles) if connections else (),
+    )
 
 
 def _check_is_bag(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from jetson_detect.bags.errors import BagError, BagExistsError
+from jetson_detect.bags.reader import BagTopic
 from jetson_detect.bags.types import message_definition, metadata_version
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
@@ -67,6 +68,30 @@ class BagWriter:
         self._connections[topic] = self._writer.add_connection(
             topic, type_name, msgdef=definition, rihs01=type_hash
         )
+
+    def add_copy(self, topic: BagTopic) -> None:
+        """Announce a topic as another bag has it, also of a type that is not installed here.
+
+        Raises
+        ------
+        BagError
+            If the bag does not define the type, and it is not installed, or there are several.
+
+        """
+        definition, type_hash = topic.definition, topic.type_hash
+        if not definition or not type_hash:
+            definition, type_hash = message_definition(topic.type_name)
+        self._connections[topic.name] = self._writer.add_connection(
+            topic.name,
+            topic.type_name,
+            msgdef=definition,
+            rihs01=type_hash,
+            offered_qos_profiles=topic.qualities,
+        )
+
+    def note(self, key: str, text: str) -> None:
+        """Write something into the bag's ``custom_data``, for whoever wonders where it is from."""
+        self._writer.set_custom_data(key, text)
 
     def write(self, topic: str, timestamp: int, data: bytes) -> None:
         """Write a serialised message of a topic that was added.

@@ -27,8 +27,9 @@ from jetson_detect.benchmark.staged_detector import StagedDetector
 from jetson_detect.benchmark.stream_round import StreamRound
 from jetson_detect.benchmark.transport_choice import TransportChoice
 from jetson_detect.benchmark.turns import stream_calls, take_turns
-from jetson_detect.core.backends import Backend, BackendOptions, open_file
+from jetson_detect.core.backends import Backend, BackendOptions, TensorrtOptions, open_file
 from jetson_detect.core.backends.choice import BackendChoice
+from jetson_detect.core.detector import Detector
 from jetson_detect.core.gpu_memory import process_gpu_mb
 from jetson_detect.core.model import ModelSpec
 from jetson_detect.core.pixels import Pixels
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 NAME = "model"
 _BACK_TO_BACK = "back to back"
 _TENSORRT, _TENSORRT_COPIES = "TensorRT, no copies", "TensorRT and copies"
+_KEPT = "pipeline, kept memory"
+_STAGES = "pipeline, by stage"
 _THROUGHPUT_IN_FLIGHT = 2
 """One that is worked on and one that is on its way."""
 
@@ -72,8 +75,14 @@ class ModelTask:
     """Frames a second of each of the node's cameras, beside the closed loops."""
     repeats: Repeats = USUAL_REPEATS
     transport: TransportChoice = TransportChoice.SHARED_MEMORY
+    spin: bool = False
+    """Whether whoever waits for a GPU keeps a CPU core busy; not the node."""
     used_gpu_mb: float | None = None
     """:func:`~jetson_detect.core.gpu_memory.used_gpu_mb` from before the process started."""
+
+    def backend_options(self) -> BackendOptions:
+        """How the backend may use the machine."""
+        return BackendOptions(tensorrt=TensorrtOptions(spin=self.spin))
 
 
 @dataclass(frozen=True)
@@ -112,12 +121,15 @@ def measure_model(task: ModelTask, progress: Callable[[str, float | None], None]
         with_node = Level.NODE in task.levels
         session = stack.enter_context(open_session(task.transport)) if with_node else None
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        backend = stack.enter_context(open_file(task.choice.backend, task.choice.file))
+        backend = stack.enter_context(
+            open_file(task.choice.backend, task.choice.file, task.backend_options())
+        )
+        detector = Detector(task.model, backend)
         clock = StageClock(Path(folder) / "pipeline.stages")
-        detector = stack.enter_context(StagedDetector(task.model, backend, clock))
+        staged = StagedDetector(task.model, backend, clock)
         for index, size in enumerate(task.sizes):
             progress(size, index / len(task.sizes))
-            rows = _measure_size(task, SIZES[size], session, backend, detector, clock)
+            rows = _measure_size(task, SIZES[size], session, backend, detector, staged, clock)
             streams += rows
             ratios += _ratios(rows)
     return ModelRows(tuple(streams), tuple(ratios))
@@ -128,10 +140,12 @@ def _measure_size(
     size: tuple[int, int],
     session: Session | None,
     backend: Backend,
-    detector: StagedDetector,
+    detector: Detector,
+    staged: StagedDetector,
     clock: StageClock,
 ) -> list[StreamRow]:
-    pixels = Pixels.from_array(draw_picture(size))
+    picture = draw_picture(size)
+    pixels = Pixels.from_array(picture)
     selection = Selection.from_thresholds(task.model.thresholds)
     frames = task.repeats.frames
     lanes: list[_Lane] = []
@@ -143,16 +157,17 @@ def _measure_size(
                 _Lane(Level.ENGINE.value, _BACK_TO_BACK, partial(stream_calls, run, frames))
             )
         if Level.PIPELINE in task.levels:
-            detect = partial(detector.detect, pixels, selection)
+            lanes += _pipeline_lanes(
+                Level.PIPELINE.value, detector, pixels, selection, task.repeats
+            )
+            # The clocks cost some ten microseconds a frame.
+            detect = partial(staged.detect, pixels, selection)
             stream_calls(detect, task.repeats.warm_up)
-            measure = partial(_staged, clock, detect, frames)
-            lanes.append(_Lane(Level.PIPELINE.value, _BACK_TO_BACK, measure))
-            if detector.depth > 1:
-                start, finish = partial(detector.start, pixels), partial(detector.finish, selection)
-                lanes.append(
-                    _overlapped_lane(
-                        Level.PIPELINE.value, start, finish, detector.depth, task.repeats
-                    )
+            lanes.append(_Lane(_STAGES, _BACK_TO_BACK, partial(_staged, clock, detect, frames)))
+            kept = picture.copy()
+            if detector.keep(kept):
+                lanes += _pipeline_lanes(
+                    _KEPT, detector, Pixels.from_array(kept), selection, task.repeats
                 )
         # Now: the rest is not what a detector takes.
         rss_mb = resident_mb()
@@ -180,8 +195,21 @@ def _measure_size(
         ]
 
 
+def _pipeline_lanes(
+    way: str, detector: Detector, pixels: Pixels, selection: Selection, repeats: Repeats
+) -> list[_Lane]:
+    """Detect in one picture after the other, and with several in flight where that is possible."""
+    detect = partial(detector.detect, pixels, selection)
+    stream_calls(detect, repeats.warm_up)
+    lanes = [_Lane(way, _BACK_TO_BACK, partial(stream_calls, detect, repeats.frames))]
+    if detector.depth > 1:
+        start, finish = partial(detector.start, pixels), partial(detector.finish, selection)
+        lanes.append(_overlapped_lane(way, start, finish, detector.depth, repeats))
+    return lanes
+
+
 def _engine_run(
-    model: ModelSpec, backend: Backend, detector: StagedDetector, pixels: Pixels
+    model: ModelSpec, backend: Backend, detector: Detector, pixels: Pixels
 ) -> Callable[[], object]:
     """Return what runs the backend on the picture's tensor, which lies where it reads it."""
     name = detector.input_name
@@ -197,7 +225,7 @@ def _tensorrt_lanes(task: ModelTask, stack: ExitStack) -> list[_Lane]:
     """Run the plan without the backend too, and tell what is its own and what are copies."""
     from jetson_detect.benchmark.engine_loop import EngineLoop  # imports what only a GPU needs
 
-    loop = stack.enter_context(EngineLoop(task.choice.file, BackendOptions()))
+    loop = stack.enter_context(EngineLoop(task.choice.file, task.backend_options()))
     acts = {_TENSORRT: loop.infer, _TENSORRT_COPIES: loop.copy_and_infer}
     for act in acts.values():
         stream_calls(act, task.repeats.warm_up)
@@ -276,8 +304,12 @@ def _ratios(rows: Sequence[StreamRow]) -> list[Ratio]:
         row.way: row for row in rows if row.drive in (_BACK_TO_BACK, throughput)
     }
     alone = {row.drive: row for row in rows if row.way == _TENSORRT_COPIES}
+    kept = [row for row in rows if row.way == _KEPT and row.drive == throughput]
     levels = [by_level[level.value] for level in Level if level.value in by_level]
-    pairs = [*pairwise(levels), *((alone[row.drive], row) for row in levels if row.drive in alone)]
+    pairs = [
+        *pairwise(levels),
+        *((alone[row.drive], row) for row in (*levels, *kept) if row.drive in alone),
+    ]
     return [
         Ratio.of(
             f"{NAME} {lower.case} time: {lower.way} / {upper.way}",

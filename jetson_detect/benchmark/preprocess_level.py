@@ -18,13 +18,19 @@ from jetson_detect.benchmark.report import Section
 from jetson_detect.benchmark.rows import CostRow
 from jetson_detect.benchmark.turns import cpu_costs_us
 from jetson_detect.core.backends.base import TensorInfo
+from jetson_detect.core.camera_views import Viewer
+from jetson_detect.core.compressed_pictures import COLOR_FLAGS, CompressedPicture, has_simplejpeg
 from jetson_detect.core.geometry import ResizeMode
 from jetson_detect.core.model import ColorOrder, InputSpec, Layout
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.preprocess import Preprocessor
+from jetson_detect.core.reused_memory import ReusedMemory
 
 NAME = "preprocess"
 FULL_SIZE, RESIZED, OURS = "float at full size", "letterbox, float, transpose", "ours"
+USUALLY_DECODED = "OpenCV, then as usual"
+OPENCV_WHOLE, OPENCV_REDUCED, SIMPLEJPEG_WHOLE = "OpenCV", "OpenCV, reduced", "simplejpeg"
+_JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class PreprocessLevel:
 
     sizes: tuple[str, ...] = ("480p", "720p", "1080p", "4k")
     """Of the pictures, keys of :data:`SIZES`."""
+    jpeg_sizes: tuple[str, ...] = ("1080p",)
+    """Those of the sizes that are also decoded."""
     network_sizes: tuple[int, ...] = (320, 640)
     """Width and height of the network's input: (1, 3, size, size), RGB from 0 to 1, float32."""
 
@@ -43,15 +51,20 @@ def measure_preprocessing(level: PreprocessLevel, repeats: Repeats) -> Section:
     for network_size in level.network_sizes:
         for name in level.sizes:
             size = SIZES[name]
-            case = f"{size_text(size)} to {network_size}"
-            acts = preprocessing_acts(size, network_size)
-            for way, rounds in cpu_costs_us(acts, repeats).items():
-                costs.append(CostRow(case, way, "µs CPU", rounds))
+            kinds = {"": preprocessing_acts(size, network_size)}
+            if name in level.jpeg_sizes:
+                kinds[" JPEG"] = decoding_acts(size, network_size)
+            for kind, acts in kinds.items():
+                case = f"{size_text(size)}{kind} to {network_size}"
+                for way, rounds in cpu_costs_us(acts, repeats).items():
+                    costs.append(CostRow(case, way, "µs CPU", rounds))
+    decoded = not set(level.sizes).isdisjoint(level.jpeg_sizes)
     return Section(
         NAME,
         "bgr8 picture to a float32 RGB tensor of planes from 0 to 1, letterboxed, on the CPU",
         costs=tuple(costs),
         ratios=compare_costs(NAME, costs, OURS),
+        notes=("simplejpeg, which is not installed",) if decoded and not has_simplejpeg() else (),
     )
 
 
@@ -70,7 +83,54 @@ def preprocessing_acts(
     """
     picture = draw_picture(size)
     pixels = Pixels.from_array(picture)
-    spec = InputSpec(
+    preprocess = _preprocessor(_input_spec(network_size))
+    return {
+        FULL_SIZE: lambda: _float_first(picture, network_size),
+        RESIZED: lambda: letterbox_and_scale(picture, network_size),
+        OURS: lambda: preprocess(pixels)[0],
+    }
+
+
+def decoding_acts(
+    size: tuple[int, int], network_size: int
+) -> dict[str, Callable[[], NDArray[np.float32]]]:
+    """Return what makes a tensor of the same JPEG picture, by the way in which it is decoded.
+
+    Parameters
+    ----------
+    size:
+        Width and height of the picture.
+    network_size:
+        Width and height of the tensor.
+
+    """
+    quality = (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY)
+    data = np.asarray(cv2.imencode(".jpg", draw_picture(size), quality)[1], np.uint8)
+    picture = CompressedPicture.read(data)
+    spec = _input_spec(network_size)
+    preprocess = _preprocessor(spec)
+    viewer, memory = Viewer(), ReusedMemory()
+    reduction = viewer.look(picture, spec).geometry.reduction
+
+    def decode(times_smaller: int = 1) -> NDArray[np.uint8]:
+        return np.asarray(cv2.imdecode(data, COLOR_FLAGS[times_smaller]), np.uint8)
+
+    def to_tensor(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return preprocess(Pixels.from_array(image))[0]
+
+    acts = {
+        USUALLY_DECODED: lambda: letterbox_and_scale(decode(), network_size),
+        OPENCV_WHOLE: lambda: to_tensor(decode()),
+        OPENCV_REDUCED: lambda: to_tensor(decode(reduction)),
+        OURS: lambda: preprocess(viewer.look(picture, spec).pixels)[0],
+    }
+    if has_simplejpeg():
+        acts[SIMPLEJPEG_WHOLE] = lambda: preprocess(picture.decode(1, memory))[0]
+    return acts
+
+
+def _input_spec(network_size: int) -> InputSpec:
+    return InputSpec(
         network_size,
         network_size,
         Layout.NCHW,
@@ -80,13 +140,10 @@ def preprocessing_acts(
         resize=ResizeMode.LETTERBOX,
         padding_value=PADDING,
     )
-    shape = (1, 3, network_size, network_size)
-    preprocess = Preprocessor(spec, TensorInfo("images", shape, np.dtype(np.float32)))
-    return {
-        FULL_SIZE: lambda: _float_first(picture, network_size),
-        RESIZED: lambda: letterbox_and_scale(picture, network_size),
-        OURS: lambda: preprocess(pixels)[0],
-    }
+
+
+def _preprocessor(spec: InputSpec) -> Preprocessor:
+    return Preprocessor(spec, TensorInfo("images", spec.tensor_shape, np.dtype(np.float32)))
 
 
 def _float_first(picture: NDArray[np.uint8], size: int) -> NDArray[np.float32]:

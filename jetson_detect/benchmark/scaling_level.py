@@ -32,6 +32,10 @@ class ScalingLevel:
     """Of the pictures, keys of :data:`SIZES`."""
     size: str = "720p"
     """Where not the pictures grow."""
+    total_rate: float = 40.0
+    """Frames a second of all cameras together, where only their number grows."""
+    camera_rate: float = 10.0
+    """Frames a second of each camera, where all together send more the more there are."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class _Step:
 def measure_scaling(level: ScalingLevel, repeats: Repeats, session: Session) -> Section:
     """Measure each curve, its points in turns, one frame of each camera in flight.
 
+    With that, more cameras have more frames on their way at once.  So these are also compared at
+    the same number of frames a second, of all cameras together and of each.
+
     Raises
     ------
     ChildError
@@ -62,20 +69,47 @@ def measure_scaling(level: ScalingLevel, repeats: Repeats, session: Session) -> 
     streams: list[StreamRow] = []
     ratios: list[Ratio] = []
     for name, steps in curves.items():
-        rows = _measure_curve(name, steps, repeats, session)
+        rates = _Rates(level.total_rate, level.camera_rate) if name == "cameras" else None
+        rows = _measure_curve(name, steps, rates, repeats, session)
         streams += rows
-        ratios += _ratios(name, list(steps.values()), rows)
+        drawn = [row for row in rows if row.case == name]
+        ratios += _ratios(name, list(steps.values()), drawn)
+        ratios += _frame_ratios([row for row in rows if row.case != name])
     return Section(
         NAME,
         f"the detector node, without inference; {level.size} where the picture does not grow; "
-        "a ratio is the cost if it grew in proportion over what it is",
+        "a ratio is the cost if it grew in proportion over what it is; with a rate, the CPU time "
+        "of a frame of one camera over that of one of several",
         streams=tuple(streams),
         ratios=tuple(ratios),
     )
 
 
+@dataclass(frozen=True)
+class _Rates:
+    """Frames a second at which different numbers of cameras are compared."""
+
+    in_all: float
+    of_each: float
+
+    def drives(self, cameras: int, frames: int, most: int) -> dict[str, Drive]:
+        """Return how so many cameras send, by what is the same for all numbers of them.
+
+        The number of frames is, in all, the same too, or that of each as with the ``most`` cameras.
+        """
+        each = max(1, frames // most)
+        return {
+            f"{self.in_all:g} Hz in all": Drive(max(1, frames // cameras), self.in_all / cameras),
+            f"{self.of_each:g} Hz each": Drive(each, self.of_each),
+        }
+
+
 def _measure_curve(
-    name: str, steps: Mapping[str, _Step], repeats: Repeats, session: Session
+    name: str,
+    steps: Mapping[str, _Step],
+    rates: _Rates | None,
+    repeats: Repeats,
+    session: Session,
 ) -> list[StreamRow]:
     with ExitStack() as stack:
         nodes = {
@@ -91,16 +125,24 @@ def _measure_curve(
         }
         for node in nodes.values():
             node.wait_until_ready(repeats.warm_up)
-        drives = {
-            label: Drive(max(1, repeats.frames // step.cameras)) for label, step in steps.items()
-        }
-        rounds = take_turns(
-            {label: node.round_of(drives[label]) for label, node in nodes.items()}, repeats.rounds
-        )
-        return [
-            StreamRow(name, label, str(drives[label]), rounds[label], node.rss_mb)
-            for label, node in nodes.items()
-        ]
+        most = max(step.cameras for step in steps.values())
+        drives: dict[str, dict[str, Drive]] = {name: {}}
+        for label, step in steps.items():
+            drives[name][label] = Drive(max(1, repeats.frames // step.cameras))
+            if rates is not None:
+                for case, drive in rates.drives(step.cameras, repeats.frames, most).items():
+                    drives.setdefault(f"{name}, {case}", {})[label] = drive
+        rows = []
+        for case, of_case in drives.items():
+            rounds = take_turns(
+                {label: node.round_of(of_case[label]) for label, node in nodes.items()},
+                repeats.rounds,
+            )
+            rows += [
+                StreamRow(case, label, str(of_case[label]), rounds[label], node.rss_mb)
+                for label, node in nodes.items()
+            ]
+        return rows
 
 
 def _ratios(name: str, steps: list[_Step], rows: list[StreamRow]) -> list[Ratio]:
@@ -115,6 +157,20 @@ def _ratios(name: str, steps: list[_Step], rows: list[StreamRow]) -> list[Ratio]
             costs,
         )
         for step, row, costs in zip(steps[1:], rows[1:], per_second[1:])
+    ]
+
+
+def _frame_ratios(rows: list[StreamRow]) -> list[Ratio]:
+    """Compare what a frame costs with the first of each case."""
+    first = {row.case: row for row in reversed(rows)}
+    return [
+        Ratio.of(
+            f"{NAME} {row.case}, CPU of a frame: {first[row.case].way} / {row.way}",
+            [each.cpu_ms for each in first[row.case].rounds],
+            [each.cpu_ms for each in row.rounds],
+        )
+        for row in rows
+        if row is not first[row.case]
     ]
 
 

@@ -27,10 +27,10 @@ class StagedDetector(Detector):
         self._clock = clock
         self._backend = _ClockedBackend(self._backend, clock)
 
-    def prepare(self, pixels: Pixels) -> ImageTransform:
+    def prepare(self, pixels: Pixels, index: int = 0) -> ImageTransform:
         """Fit a picture into the network's input; see :meth:`Detector.prepare`."""
         with self._clock.stage(Stage.PREPROCESS):
-            return super().prepare(pixels)
+            return super().prepare(pixels, index)
 
     def decode(
         self, outputs: Mapping[str, NDArray[Any]], transform: ImageTransform, selection: Selection

@@ -80,6 +80,11 @@ def benchmark_parser() -> argparse.ArgumentParser:
         metavar="LIST",
         help="so many cameras on one node; the batch is 1",
     )
+    model.add_argument(
+        "--spin",
+        action="store_true",
+        help="engine and pipeline keep a CPU core busy while they wait for the GPU",
+    )
     start = add(START, "from the start of a process to its first answer, beside an empty node")
     _add_model(start, "tflite")
     add(SCALING, "1 to 8 cameras, 1 to 300 detections, 480p to 4K")

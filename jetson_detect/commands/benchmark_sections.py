@@ -215,6 +215,7 @@ def _with_options(task: ModelTask, options: argparse.Namespace) -> ModelTask:
         levels=tuple(Level(each) for each in options.levels),
         cameras=options.cameras,
         rates=options.rates,
+        spin=options.spin,
     )
 
 

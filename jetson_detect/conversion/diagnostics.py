@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from jetson_detect.core.fallback import ChainStatus
 
 
-def to_diagnostic_status(status: ChainStatus, name: str, model: str) -> DiagnosticStatus:
+def to_key_values(values: Mapping[str, str]) -> list[KeyValue]:
+    """Spell a mapping as tools show it, in its order."""
+    return [KeyValue(key=key, value=value) for key, value in values.items()]
+
+
+def to_diagnostic_status(
+    status: ChainStatus, name: str, model: str, more: Mapping[str, str] = MappingProxyType({})
+) -> DiagnosticStatus:
     """Tell what runs, why, and what was refused.
 
     Parameters
@@ -18,13 +28,15 @@ def to_diagnostic_status(status: ChainStatus, name: str, model: str) -> Diagnost
         Of the component, as tools show it.
     model:
         The model's name.
+    more:
+        What else there is to say.
 
     Returns
     -------
     OK with the wanted backend, WARN while another stands in for it, ERROR if none runs.  Keys:
     ``model``, ``backend``, ``runtime``, ``device``, ``file``, ``precision``, ``why``,
     ``takeovers``, whatever else the backend says of itself, and one ``refused: NAME`` with the
-    reason for each backend that was refused.
+    reason for each backend that was refused; then ``more``.
 
     """
     message = DiagnosticStatus(name=name)
@@ -56,5 +68,6 @@ def to_diagnostic_status(status: ChainStatus, name: str, model: str) -> Diagnost
         values[f"refused: {refusal.backend}" + (f" ({refusal.file})" if refusal.file else "")] = (
             refusal.reason + retry
         )
-    message.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+    values.update(more)
+    message.values = to_key_values(values)
     return message

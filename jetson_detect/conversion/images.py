@@ -27,6 +27,7 @@ def pixels_from_image(message: Image) -> Pixels:
         height=message.height,
         step=message.step,
         encoding=message.encoding,
+        is_bigendian=message.is_bigendian != 0,
     )
 
 

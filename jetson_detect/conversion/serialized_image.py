@@ -5,14 +5,20 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from jetson_detect.conversion.cdr_members import (
+    BYTE_ORDERS,
+    ENCAPSULATION_BYTES,
+    read_identifier,
+    read_numbers,
+    read_text,
+    view_bytes,
+)
 from jetson_detect.conversion.frame_header import FrameHeader
-from jetson_detect.core.pixels import PixelError, Pixels
+from jetson_detect.core.pixels import Pixels
 from jetson_detect.middleware.received_image import ReceivedImage
 
-_ENCAPSULATION_BYTES = 4
 _BIGENDIAN_BYTES = 1
+_REMEDY = "receive in mode 'rcl', which leaves it to the middleware to read them"
 
 
 class _Layout(NamedTuple):
@@ -23,16 +29,13 @@ class _Layout(NamedTuple):
     to_encoding: struct.Struct
     """Height, width, length of encoding."""
     to_data: struct.Struct
-    """Step, length of data; is_bigendian, one byte before them, means nothing to 8-bit pixels."""
+    """Step, length of data; is_bigendian is one byte before them."""
 
 
 _LAYOUTS = {
-    bytes((0, number)): _Layout(*(struct.Struct(order + form) for form in ("iII", "III", "II")))
-    for number, order in ((0, ">"), (1, "<"))
+    name: _Layout(*(struct.Struct(order + form) for form in ("iII", "III", "II")))
+    for name, order in BYTE_ORDERS.items()
 }
-"""CDR_BE and CDR_LE by the representation identifier in front; the options after it say nothing
-that is needed.  Every member here has at most 4 bytes, so that XCDR1 aligns to 4.  See the
-DDS-XTypes specification (formal/20-02-04), 7.4 and 7.6.3.1.2."""
 
 
 def read_image(data: Any) -> tuple[FrameHeader, Pixels]:
@@ -53,55 +56,32 @@ def read_image(data: Any) -> tuple[FrameHeader, Pixels]:
     """
     if not isinstance(data, ReceivedImage):
         data = _parse(data)
-    sec, nanosec, frame_id, height, width, encoding, step, pixels = data
+    sec, nanosec, frame_id, height, width, encoding, is_bigendian, step, pixels = data
     return FrameHeader(sec, nanosec, frame_id), Pixels.from_buffer(
-        pixels, width=width, height=height, step=step, encoding=encoding
+        pixels,
+        width=width,
+        height=height,
+        step=step,
+        encoding=encoding,
+        is_bigendian=is_bigendian,
     )
 
 
 def _parse(data: Any) -> ReceivedImage:
     raw = memoryview(data)
-    identifier = bytes(raw[:2])
-    layout = _LAYOUTS.get(identifier)
-    if layout is None:
-        raise PixelError(
-            f"a serialised image of {len(raw)} bytes begins with 0x{identifier.hex()}; known are "
-            "0x0000 and 0x0001 (plain CDR): receive in mode 'rcl', which leaves it to the "
-            "middleware to read them"
-        )
-    (sec, nanosec, length), place = _numbers(raw, _ENCAPSULATION_BYTES, layout.to_frame_id, "stamp")
-    frame_id, place = _text(raw, place, length, "frame_id")
-    (height, width, length), place = _numbers(raw, place, layout.to_encoding, "size")
-    encoding, place = _text(raw, place, length, "encoding")
-    (step, length), place = _numbers(raw, place + _BIGENDIAN_BYTES, layout.to_data, "step")
-    if length > len(raw) - place:
-        raise PixelError(
-            f"a serialised image announces {length} bytes of pixels, but {len(raw) - place} follow"
-        )
-    pixels = np.frombuffer(raw[place : place + length], np.uint8)
-    return ReceivedImage(sec, nanosec, frame_id, height, width, encoding, step, pixels)
-
-
-def _numbers(
-    raw: memoryview, place: int, form: struct.Struct, name: str
-) -> tuple[tuple[int, ...], int]:
-    """Read numbers at the next multiple of 4; return them and where they end."""
-    place += -place % 4
-    end = place + form.size
-    if end > len(raw):
-        raise _too_short(raw, name)
-    return form.unpack_from(raw, place), end
-
-
-def _text(raw: memoryview, place: int, length: int, name: str) -> tuple[str, int]:
-    """Read a string, which is over at its first zero; return it and where its bytes end."""
-    end = place + length
-    if end > len(raw):
-        raise _too_short(raw, name)
-    text, _, _ = bytes(raw[place:end]).partition(b"\0")
-    # As rclpy does with what is not UTF-8.
-    return text.decode(errors="replace"), end
-
-
-def _too_short(raw: memoryview, name: str) -> PixelError:
-    return PixelError(f"a serialised image is over after {len(raw)} bytes, within its {name}")
+    layout = _LAYOUTS[read_identifier(raw, "image", _REMEDY)]
+    (sec, nanosec, length), place = read_numbers(
+        raw, ENCAPSULATION_BYTES, layout.to_frame_id, "image", "stamp"
+    )
+    frame_id, place = read_text(raw, place, length, "image", "frame_id")
+    (height, width, length), place = read_numbers(raw, place, layout.to_encoding, "image", "size")
+    encoding, place = read_text(raw, place, length, "image", "encoding")
+    big_endian_at = place
+    (step, length), place = read_numbers(
+        raw, place + _BIGENDIAN_BYTES, layout.to_data, "image", "step"
+    )
+    pixels = view_bytes(raw, place, length, "image", "pixels")
+    is_bigendian = raw[big_endian_at] != 0
+    return ReceivedImage(
+        sec, nanosec, frame_id, height, width, encoding, is_bigendian, step, pixels
+    )

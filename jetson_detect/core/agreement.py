@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from jetson_detect.core.detections import Detections
 
+_NO_PAIR = -1.0
+"""Below any overlap, also of two that do not touch."""
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -56,7 +59,7 @@ def compare_detections(
     matched = missed = extra = 0
     box_px = score = 0.0
     for ours, theirs in zip(found, reference):
-        pairs = _match(ours, theirs, iou_threshold)
+        pairs = match_objects(ours, theirs, iou_threshold)
         sure = (ours.best_scores[pairs[:, 0]] >= score_threshold) | (
             theirs.best_scores[pairs[:, 1]] >= score_threshold
         )
@@ -83,16 +86,22 @@ def iou_matrix(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArr
     return ious
 
 
-def _match(ours: Detections, theirs: Detections, iou_threshold: float) -> NDArray[np.intp]:
-    """Pair objects of one class, those that overlap most first: (P, 2) indices."""
+def match_objects(ours: Detections, theirs: Detections, iou_threshold: float) -> NDArray[np.intp]:
+    """Pair objects of one class that overlap by the threshold or more, those that do most first.
+
+    Returns
+    -------
+    (P, 2): an index of ours and one of theirs for each pair.
+
+    """
     ious = iou_matrix(ours.boxes, theirs.boxes)
-    ious[ours.best_class_ids[:, None] != theirs.best_class_ids[None]] = 0.0
+    ious[ours.best_class_ids[:, None] != theirs.best_class_ids[None]] = _NO_PAIR
     pairs: list[tuple[int, int]] = []
     while ious.size and ious.max() >= iou_threshold:
         row, column = divmod(int(ious.argmax()), ious.shape[1])
         pairs.append((row, column))
-        ious[row] = 0.0
-        ious[:, column] = 0.0
+        ious[row] = _NO_PAIR
+        ious[:, column] = _NO_PAIR
     return np.array(pairs, np.intp).reshape(-1, 2)
 
 

@@ -10,34 +10,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.core.detections import Detections
+from jetson_detect.core.pixel_conversion import PixelConverter
 from jetson_detect.core.pixels import Pixels
+from jetson_detect.core.statistics import UNKNOWN_CLASS
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GOLDEN_RATIO_STEP = 0.61803398875  # hues that follow each other lie far apart
 
 
+def class_hue(class_id: int) -> float:
+    """Return the hue of a class, 0 to 1; neighbours in the label list differ most."""
+    return (class_id * _GOLDEN_RATIO_STEP) % 1.0
+
+
 def class_color(class_id: int) -> tuple[int, int, int]:
-    """Return the colour of a class as BGR; neighbours in the label list differ most."""
-    hue = (class_id * _GOLDEN_RATIO_STEP) % 1.0
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 1.0)
+    """Return the colour of a class as BGR."""
+    red, green, blue = colorsys.hsv_to_rgb(class_hue(class_id), 0.85, 1.0)
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
 def to_bgr(pixels: Pixels) -> NDArray[np.uint8]:
-    """Return a BGR copy, (H, W, 3), that may be painted on."""
-    conversion = pixels.conversion_to("BGR")
+    """Return a BGR copy of a picture of any encoding, (H, W, 3), that may be painted on."""
+    plain = PixelConverter()(pixels, "BGR")
+    conversion = plain.conversion_to("BGR")
     if conversion is None:
-        copy: NDArray[np.uint8] = pixels.data.copy()
-        return copy
-    bgr: NDArray[np.uint8] = np.asarray(cv2.cvtColor(pixels.data, conversion), np.uint8)
+        return plain.data.copy() if plain is pixels else plain.data
+    bgr: NDArray[np.uint8] = np.asarray(cv2.cvtColor(plain.data, conversion), np.uint8)
     return bgr
+
+
+def line_unit(size: tuple[int, int]) -> int:
+    """Return the pixels that lines and letters are multiples of, on an image of (width, height)."""
+    return max(1, round(min(size) / 360))
+
+
+def class_label(class_id: int, labels: Sequence[str]) -> str:
+    """Name a class; one beyond the labels by its index, a negative one ``unknown``."""
+    if class_id < 0:
+        return UNKNOWN_CLASS
+    return labels[class_id] if class_id < len(labels) else str(class_id)
+
+
+def caption(class_id: int, score: float, labels: Sequence[str]) -> str:
+    """Return what is written at an object; classes are named as :func:`class_label` does."""
+    return f"{class_label(class_id, labels)} {score:.2f}"
 
 
 def draw_detections(
     image: NDArray[np.uint8], detections: Detections, labels: Sequence[str]
 ) -> NDArray[np.uint8]:
     """Paint boxes, names and scores on a BGR image in place, and return it."""
-    unit = max(1, round(min(image.shape[:2]) / 360))
+    unit = line_unit((image.shape[1], image.shape[0]))
     font_scale = 0.42 * unit
     # Worst first, so that the best lies on top.
     for box, corners, score, class_id in zip(
@@ -47,13 +70,12 @@ def draw_detections(
         detections.best_class_ids[::-1],
     ):
         color = class_color(int(class_id))
-        name = labels[class_id] if 0 <= class_id < len(labels) else str(class_id)
         left, top, right, bottom = (round(float(value)) for value in box)
         if detections.angles is None:
             cv2.rectangle(image, (left, top), (right - 1, bottom - 1), color, 1 + unit)
         else:
             cv2.polylines(image, [np.rint(corners).astype(np.int32)], True, color, 1 + unit)
-        text = f"{name} {score:.2f}"
+        text = caption(int(class_id), float(score), labels)
         (width, height), baseline = cv2.getTextSize(text, _FONT, font_scale, unit)
         text_top = max(0, top - height - baseline - unit)
         cv2.rectangle(

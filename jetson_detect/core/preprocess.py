@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from jetson_detect.core.backends.base import TensorInfo
 from jetson_detect.core.geometry import ImageTransform
 from jetson_detect.core.model import ColorOrder, InputSpec, Layout
+from jetson_detect.core.pixel_conversion import PixelConverter
 from jetson_detect.core.pixel_values import channel_writer, table_writer, value_tables
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.resizing import resize
@@ -19,16 +20,23 @@ from jetson_detect.core.resizing import resize
 class Preprocessor:
     """Resize, reorder colours, normalise, quantise and lay out, in that order.
 
-    A pixel is 8 bits and every step after the resize acts on one value at a time, so mean, scale
-    and quantisation together are one function of 256 values a channel.  The resize is done on
-    bytes; then each value is written once, straight into its place in the network's input.
+    Pictures of 16 bits, YUV and Bayer are made plain before all that, as far as is needed
+    (:mod:`jetson_detect.core.pixel_conversion`).  A pixel is 8 bits then and every step after the
+    resize acts on one value at a time, so mean, scale and quantisation together are one function
+    of 256 values a channel.  The resize is done on bytes; then each value is written once, straight
+    into its place in the network's input.
 
-    One instance holds one tensor, of which the next call overwrites the picture.  The padding
-    around it is written when a picture of another size comes: nobody else may write there.
+    One instance holds one tensor, of one or more pictures, of which the next call overwrites one.
+    The padding around it is written when a picture of another size comes to the same place: nobody
+    else may write there.
     """
 
     def __init__(
-        self, spec: InputSpec, tensor: TensorInfo, memory: NDArray[Any] | None = None
+        self,
+        spec: InputSpec,
+        tensor: TensorInfo,
+        memory: NDArray[Any] | None = None,
+        batch: int = 1,
     ) -> None:
         """Prepare for a network's input.
 
@@ -40,6 +48,8 @@ class Preprocessor:
             The backend's own description of the input: dtype and quantisation.
         memory:
             The backend's own memory for it, if it has any: filled in place, it needs no copy.
+        batch:
+            How many pictures the tensor holds.
 
         Raises
         ------
@@ -54,8 +64,9 @@ class Preprocessor:
                 f"the model's input '{tensor.name}' has shape {tensor.shape}, but model.yaml says "
                 f"{expected} ({spec.layout.value}); correct 'input' in model.yaml"
             )
-        if memory is None or memory.shape != expected or memory.dtype != tensor.dtype:
-            memory = np.empty(expected, tensor.dtype)
+        shape = (batch, *expected[1:])
+        if memory is None or memory.shape != shape or memory.dtype != tensor.dtype:
+            memory = np.empty(shape, tensor.dtype)
         self._tensor: NDArray[Any] = memory
         tables = value_tables(spec, tensor)
         self._padding = [table[spec.padding_value] for table in tables]
@@ -69,9 +80,11 @@ class Preprocessor:
             not np.array_equal(table, tables[0]) for table in tables[1:]
         ):
             self._writers[0] = table_writer(np.stack(tables, axis=-1)[None])
-        self._transform: ImageTransform | None = None
+        self._places: dict[int, tuple[ImageTransform, list[NDArray[Any]]]] = {}
+        """By index, how the last picture lay there, and its :attr:`_content`."""
         self._content: list[NDArray[Any]] = []
         """Where the picture goes: (h, w) for each channel, or (h, w, C) for all together."""
+        self._converter = PixelConverter()
         self._resized: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._ordered: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._planes: NDArray[np.uint8] = np.empty(0, np.uint8)
@@ -81,16 +94,18 @@ class Preprocessor:
         """The network's input, the same array at all times."""
         return self._tensor
 
-    def __call__(self, pixels: Pixels) -> tuple[NDArray[Any], ImageTransform]:
-        """Fit a picture into the network's input.
+    def __call__(self, pixels: Pixels, index: int = 0) -> tuple[NDArray[Any], ImageTransform]:
+        """Fit a picture into the network's input, at ``index`` of its first axis.
 
         Returns
         -------
-        The tensor, (1, H, W, C) or (1, C, H, W) in the backend's dtype, valid until the next call,
-        and the transform that undoes the resize.
+        The tensor, (batch, H, W, C) or (batch, C, H, W) in the backend's dtype, valid until the
+        next call, and the transform that undoes the resize.
 
         """
-        transform = self._fit(pixels.size)
+        transform = self._fit(pixels.size, index)
+        if not pixels.format.is_plain:
+            pixels = self._convert(pixels)
         resized = self._resize(pixels.data)
         if self._in_planes:
             for plane, write, content in zip(
@@ -101,30 +116,40 @@ class Preprocessor:
             self._writers[0](self._reorder(resized, pixels), self._content[0])
         return self._tensor, transform
 
-    def _fit(self, source_size: tuple[int, int]) -> ImageTransform:
+    def _fit(self, source_size: tuple[int, int], index: int) -> ImageTransform:
         """Return the transform for this source size; on a new size, paint the padding once."""
-        current = self._transform
-        if current is None or (current.source_width, current.source_height) != source_size:
-            current = ImageTransform.fit(
-                source_size,
-                (self._spec.width, self._spec.height),
-                self._spec.resize,
-                self._spec.alignment,
-            )
-            rows = slice(current.content_y, current.content_y + current.content_height)
-            columns = slice(current.content_x, current.content_x + current.content_width)
-            image = self._tensor[0]
-            if self._spec.layout is Layout.NHWC:
-                image = image.transpose(2, 0, 1)
-            for plane, value in zip(image, self._padding):
-                plane[...] = value
-            self._content = (
-                [plane[rows, columns] for plane in image]
-                if self._in_planes
-                else [self._tensor[0, rows, columns]]
-            )
-            self._transform = current
-        return current
+        place = self._places.get(index)
+        if place is None or (place[0].source_width, place[0].source_height) != source_size:
+            place = self._places[index] = self._make_place(source_size, index)
+        transform, self._content = place
+        return transform
+
+    def _make_place(
+        self, source_size: tuple[int, int], index: int
+    ) -> tuple[ImageTransform, list[NDArray[Any]]]:
+        """Paint the padding around pictures of a size, and return where they go."""
+        transform = ImageTransform.fit(
+            source_size,
+            (self._spec.width, self._spec.height),
+            self._spec.resize,
+            self._spec.alignment,
+        )
+        top, left = transform.content_y, transform.content_x
+        bottom, right = top + transform.content_height, left + transform.content_width
+        image = self._tensor[index]
+        planes = image.transpose(2, 0, 1) if self._spec.layout is Layout.NHWC else image
+        for plane, value in zip(planes, self._padding):
+            plane[:top] = plane[bottom:] = value
+            plane[top:bottom, :left] = plane[top:bottom, right:] = value
+        if self._in_planes:
+            return transform, [plane[top:bottom, left:right] for plane in planes]
+        return transform, [image[top:bottom, left:right]]
+
+    def _convert(self, pixels: Pixels) -> Pixels:
+        """Return a plain picture, of any size between its own and that of the content."""
+        height, width = self._content[0].shape[:2]
+        order, interpolation = self._spec.color_order.value, self._spec.interpolation
+        return self._converter(pixels, order, (width, height), interpolation)
 
     def _resize(self, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the picture in the size of the content, in the colours that it has."""

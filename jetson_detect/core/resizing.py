@@ -47,6 +47,30 @@ def resize(
     cv2.resize(source, (width, height), dst=target, interpolation=flag)
 
 
+def rows_read(
+    source: tuple[int, int], target: tuple[int, int], interpolation: Interpolation
+) -> slice:
+    """Return the rows of a picture of three channels that alone are read when it is resized.
+
+    Parameters
+    ----------
+    source, target:
+        Widths and heights.
+    interpolation:
+        As in :func:`resize`, which makes of these rows what it makes of the whole.
+
+    """
+    width, height = source
+    if interpolation is Interpolation.NEAREST:
+        step, rest = divmod(height, target[1])
+        return slice(None, None, step) if step and not rest else slice(None)
+    if interpolation is Interpolation.LINEAR:
+        step_x, step_y = _odd_step(width, target[0]), _odd_step(height, target[1])
+        if step_x * step_y > 1 and _can_pick(width, step_x, step_y, 3):
+            return slice(step_y // 2, None, step_y)
+    return slice(None)
+
+
 def _odd_step(source_length: int, length: int) -> int:
     """Return how many source pixels make one, if that is an odd number, else 0."""
     step, rest = divmod(source_length, length)

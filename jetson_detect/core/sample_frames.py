@@ -134,10 +134,10 @@ def thin_out(
         if index % stride:
             continue
         kept.append(pixels)
-        size += pixels.data.nbytes
+        size += _bytes_of(pixels)
         if len(kept) >= 2 * count or (size > memory_mb << 20 and len(kept) > 1):
             kept = kept[::2]
-            size = sum(each.data.nbytes for each in kept)
+            size = sum(map(_bytes_of, kept))
             stride *= 2
     if not kept:
         raise PictureError("there is not a single picture: give a source that shows some")
@@ -156,11 +156,17 @@ def spread(length: int, count: int) -> list[int]:
 
 def frame_sha256(frame: SampleFrame) -> str:
     """Return a hash of what a frame shows: its pixels, their format and size; not of its truth."""
-    data = frame.pixels.data
-    described = f"{data.shape} {frame.pixels.format.color_order}"
-    digest = hashlib.sha256(described.encode())
-    digest.update(np.ascontiguousarray(data).data)
+    pixels = frame.pixels
+    # Of plain pixels the shape tells the rest; engines in caches are known by such hashes.
+    described = pixels.format.color_order if pixels.format.is_plain else repr(pixels.format)
+    digest = hashlib.sha256(f"{pixels.data.shape} {described}".encode())
+    for plane in pixels.planes:
+        digest.update(np.ascontiguousarray(plane).data)
     return digest.hexdigest()
+
+
+def _bytes_of(pixels: Pixels) -> int:
+    return sum(plane.nbytes for plane in pixels.planes)
 
 
 def frames_sha256(frames: Iterable[SampleFrame]) -> str:

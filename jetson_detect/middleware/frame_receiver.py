@@ -16,10 +16,11 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from jetson_detect.middleware.arrival_semaphore import ArrivalSemaphore
 from jetson_detect.middleware.image_memory import ImageSlots, Typesupport, load_typesupport
+from jetson_detect.middleware.image_type import ImageType
 from jetson_detect.middleware.rcl_library import (
     RclError,
     RclLibrary,
@@ -149,8 +150,12 @@ class FrameReceiver(Generic[Key]):
                 self._do_without_rcl(error)
         node.context.on_shutdown(self._end)
 
-    def add(self, key: Key, topic: str, qos: QoSProfile) -> None:
-        """Subscribe to a topic of ``sensor_msgs/Image``; frames may come before the return.
+    def add(
+        self, key: Key, topic: str, qos: QoSProfile, image_type: ImageType = ImageType.RAW
+    ) -> None:
+        """Subscribe to a topic of images; frames may come before the return.
+
+        Compressed ones come serialised, as in mode RAW, in either mode: they are small.
 
         Raises
         ------
@@ -167,9 +172,11 @@ class FrameReceiver(Generic[Key]):
                 raise ValueError(
                     f"{key!r} has a topic already; remove it before '{topic}' is added"
                 )
-            channel = self._channel_of_thread(key, topic, qos) or self._channel_of_executor(
-                key, topic, qos
-            )
+            channel = None
+            if image_type is ImageType.RAW:
+                channel = self._channel_of_thread(key, topic, qos)
+            if channel is None:
+                channel = self._channel_of_executor(key, topic, qos, image_type)
             self._channels = {**self._channels, key: channel}
         if channel.slots is not None and self._taker is not None:
             # For what arrived before the thread knew of the channel.
@@ -207,9 +214,12 @@ class FrameReceiver(Generic[Key]):
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _channel_of_executor(self, key: Key, topic: str, qos: QoSProfile) -> _Channel[Key]:
+    def _channel_of_executor(
+        self, key: Key, topic: str, qos: QoSProfile, image_type: ImageType
+    ) -> _Channel[Key]:
         channel = _Channel(key, None)
-        self._subscribe(channel, topic, qos, None)
+        message_type = Image if image_type is ImageType.RAW else CompressedImage
+        self._subscribe(channel, message_type, topic, qos, None)
         return channel
 
     def _channel_of_thread(self, key: Key, topic: str, qos: QoSProfile) -> _Channel[Key] | None:
@@ -218,7 +228,7 @@ class FrameReceiver(Generic[Key]):
         if taker is None or self.mode_in_force != ReceiveMode.RCL:
             return None
         channel = _Channel(key, ImageSlots(taker.typesupport))
-        self._subscribe(channel, topic, qos, self._group)
+        self._subscribe(channel, Image, topic, qos, self._group)
         try:
             taker.rcl.check_subscription(channel.subscription)
             taker.rcl.post_arrivals(channel.subscription, taker.arrivals)
@@ -234,12 +244,14 @@ class FrameReceiver(Generic[Key]):
             self._thread.start()
         return channel
 
-    def _subscribe(self, channel: _Channel[Key], topic: str, qos: QoSProfile, group: Any) -> None:
+    def _subscribe(
+        self, channel: _Channel[Key], message_type: Any, topic: str, qos: QoSProfile, group: Any
+    ) -> None:
         def receive(message: bytes) -> None:
             self._hand_over(channel, np.frombuffer(message, np.uint8))
 
         channel.subscription = self._node.create_subscription(
-            Image, topic, receive, qos, callback_group=group, raw=True
+            message_type, topic, receive, qos, callback_group=group, raw=True
         )
 
     def _do_without_rcl(self, error: Exception) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rclpy.type_support import check_for_type_support
 from sensor_msgs.msg import Image
 
+from jetson_detect.core.reused_memory import Lease
 from jetson_detect.middleware.rcl_library import RclUnavailableError
 from jetson_detect.middleware.received_image import ReceivedImage
 
@@ -97,7 +98,7 @@ def load_typesupport() -> Typesupport:
     sample.header.stamp.sec, sample.header.stamp.nanosec = -7, 4_000_000_000
     sample.header.frame_id = "front"
     sample.data = array.array("B", (11, 13))
-    expected = (-7, 4_000_000_000, "front", 3, 5, "bgr8", 17, [11, 13])
+    expected = (-7, 4_000_000_000, "front", 3, 5, "bgr8", True, 17, [11, 13])
     image = ImageMemory(typesupport)
     if not typesupport.fill(sample, image.address):
         raise RclUnavailableError("an image could not be converted to its C structure")
@@ -148,26 +149,6 @@ class ImageMemory:
             self._destroy(self.address)
 
 
-class _Lease:
-    """What the views of an image hold on to; gives it back when the last one is gone."""
-
-    def __init__(self, image: ImageMemory, free: deque[ImageMemory]) -> None:
-        self._image = image
-        self._free = free
-        data = image.data
-        self.__array_interface__ = {
-            "data": (data.data or 0, True),  # read-only
-            "shape": (data.size,),
-            "typestr": "|u1",
-            "version": 3,
-        }
-
-    def __del__(self) -> None:
-        # The one used last is the next to be used, as its bytes are still in the cache.  At the
-        # other end the deque drops what nobody needs any more.
-        self._free.append(self._image)
-
-
 class ImageSlots:
     """The memory of one camera: as many images as are held at the same time."""
 
@@ -192,7 +173,10 @@ class ImageSlots:
         A view is any array or memoryview that was made from the data without a copy.
         """
         members = image.members
-        data: NDArray[np.uint8] = np.asarray(_Lease(image, self._free))
+        content = image.data
+        data: NDArray[np.uint8] = np.asarray(
+            Lease(image, self._free, content.data or 0, (content.size,), True)
+        )
         return ReceivedImage(
             members.sec,
             members.nanosec,
@@ -201,6 +185,7 @@ class ImageSlots:
             members.height,
             members.width,
             (image.encoding.data or b"").decode(errors="replace"),
+            members.is_bigendian != 0,
             members.step,
             data,
         )

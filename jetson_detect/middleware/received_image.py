@@ -19,6 +19,8 @@ class ReceivedImage(NamedTuple):
         Size in pixels.
     encoding
         Name of ``sensor_msgs/image_encodings.hpp``.
+    is_bigendian
+        Whether the higher byte of 16-bit numbers is the first.
     step
         Bytes from the start of one row to the next.
     data
@@ -32,5 +34,6 @@ class ReceivedImage(NamedTuple):
     height: int
     width: int
     encoding: str
+    is_bigendian: bool
     step: int
     data: NDArray[np.uint8]

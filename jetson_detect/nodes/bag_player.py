@@ -7,22 +7,26 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message
 from vision_msgs.msg import Detection2DArray
 
+from jetson_detect.bags.answers import Answer, AnswerListener, LossListener
 from jetson_detect.bags.errors import BagError
 from jetson_detect.bags.frames import Frame
 from jetson_detect.bags.ledger import FrameLedger, SentFrame, Verdict
+from jetson_detect.bags.offline_player import MAX_CONSECUTIVE_LOSSES
+from jetson_detect.bags.played_topics import Ending, PlayedCamera, PlayedTopic, Stamping
+from jetson_detect.bags.reader import BagMessage
+from jetson_detect.bags.recorded_detections import read_detections
 from jetson_detect.bags.stamps import read_stamp, with_stamp
-from jetson_detect.conversion.detections import from_detection_array
+from jetson_detect.core.class_names import ClassNames
+from jetson_detect.nodes.message_classes import message_class_of
 from jetson_detect.nodes.qos import RELIABLE
+from jetson_detect.nodes.replay_clock import ReplayClock
 
 _RESEND_S = 0.5
 """Between two sendings of a topic's first frame."""
@@ -30,30 +34,11 @@ _RESEND_S = 0.5
 _SLICE_S = 0.05
 """Longest wait without a look at ``should_stop`` and at the graph."""
 
-_MAX_CONSECUTIVE_LOSSES = 3
+_IMAGES_KEPT = 64
+"""Images whose answer has not come: by the clock some never are answered."""
 
 _ANSWER_QUALITY = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 """A best-effort subscriber hears reliable and best-effort publishers alike."""
-
-
-@dataclass(frozen=True)
-class PlayedTopic:
-    """A topic of the bag and where its messages go."""
-
-    recorded: str
-    """Name in the bag."""
-    published: str
-    """Name on the wire."""
-    type_name: str
-    """As ``sensor_msgs/msg/Image``."""
-
-
-@dataclass(frozen=True)
-class PlayedCamera(PlayedTopic):
-    """An image topic and where its answers come from."""
-
-    detections: str
-    """Topic of ``vision_msgs/Detection2DArray``."""
 
 
 @dataclass(frozen=True)
@@ -69,23 +54,10 @@ class PlayerConfig:
     """Longest wait for the answer to a frame (lock-step) or to the last ones (timed)."""
     startup_timeout_s: float = 30.0
     """Longest wait for subscribers, and again for the answer to each topic's first frame."""
-    restamp: bool = False
-    """Replace header stamps by the moment of publishing."""
-
-
-class Ending(str, Enum):
-    """How a replay ended."""
-
-    FINISHED = "finished"
-    STOPPED = "stopped"
-    """As ``should_stop`` told."""
-    NO_SUBSCRIBER = "no_subscriber"
-    NO_FIRST_ANSWER = "no_first_answer"
-    TOO_MANY_LOST = "too_many_lost"
-
-
-AnswerListener = Callable[[str, SentFrame, bytes], None]
-"""Gets each frame's first answer: its topic, the frame and the message's bytes."""
+    stamping: Stamping = Stamping.ORIGINAL
+    """What header stamps become."""
+    clock_hz: float | None = None
+    """How often the time of the recording is published on ``/clock``; None is never."""
 
 
 class BagPlayer(Node):
@@ -101,9 +73,10 @@ class BagPlayer(Node):
         self,
         config: PlayerConfig,
         ledger: FrameLedger,
-        on_answer: AnswerListener | None = None,
-        on_lost: Callable[[SentFrame], None] | None = None,
+        on_answer: AnswerListener = lambda answer: None,
+        on_lost: LossListener = lambda frame, reason: None,
         should_stop: Callable[[], bool] = lambda: False,
+        names: ClassNames | None = None,
         **node_arguments: Any,
     ) -> None:
         """Make publishers and subscribers.
@@ -118,6 +91,8 @@ class BagPlayer(Node):
             Called for each frame answered and each one lost in lock-step.
         should_stop
             Asked twenty times a second during play.
+        names
+            Gets each ``class_id`` of the answers; shared with whoever compares them.
         node_arguments
             For :class:`rclpy.node.Node`.
 
@@ -129,8 +104,8 @@ class BagPlayer(Node):
 
         """
         super().__init__("replay", **node_arguments)
-        self.labels: list[str] = []
-        """``class_id`` of the answers so far, in the order of their coming."""
+        self.names = ClassNames() if names is None else names
+        """Names of the classes of the answers."""
         self.problem = ""
         """Why the replay did not finish, with a remedy."""
         self._config = config
@@ -139,6 +114,8 @@ class BagPlayer(Node):
         self._on_lost = on_lost
         self._should_stop = should_stop
         self._last_stamp = 0
+        self._images: dict[SentFrame, BagMessage] = {}
+        """Of the frames that wait for their answer, the last few."""
         self._greeted: set[PlayedCamera] = set()
         self._stamped: set[str] = set()
         self._cameras = {camera.recorded: camera for camera in config.cameras}
@@ -160,6 +137,11 @@ class BagPlayer(Node):
         self._companion_publishers = {
             topic.recorded: self._make_publisher(topic) for topic in config.companions
         }
+        self._replay_clock = (
+            None
+            if config.clock_hz is None
+            else ReplayClock(self, config.clock_hz, config.rate or 1.0)
+        )
 
     @property
     def stamped_companions(self) -> set[str]:
@@ -214,9 +196,9 @@ class BagPlayer(Node):
                 if not self._greet(camera, key, resend):
                     return Ending.NO_FIRST_ANSWER
             elif not self._wait_for_answer(key, self._config.timeout_s):
-                self._lose(key)
+                self._lose(key, f"none came within {self._config.timeout_s:g} s")
                 losses += 1
-                if losses < _MAX_CONSECUTIVE_LOSSES:
+                if losses < MAX_CONSECUTIVE_LOSSES:
                     continue
                 self.problem = (
                     f"{losses} frames in a row were not answered within {self._config.timeout_s:g} "
@@ -235,8 +217,10 @@ class BagPlayer(Node):
             if not self._greet(self._cameras[first.image.topic], key, resend):
                 return Ending.NO_FIRST_ANSWER
             start = time.monotonic()
+            if self._replay_clock is not None:
+                self._replay_clock.run(start)
             for frame in sequence:
-                after = (frame.image.timestamp - first.image.timestamp) / 1e9 / self._config.rate
+                after = (frame.position_ns - first.position_ns) / 1e9 / self._config.rate
                 self._wait_until(lambda: False, start + after - time.monotonic())
                 self._send(frame)
         self._wait_until(lambda: not self._ledger.is_waiting(), self._config.timeout_s)
@@ -248,7 +232,7 @@ class BagPlayer(Node):
         deadline = time.monotonic() + self._config.startup_timeout_s
         while not self._wait_for_answer(key, min(_RESEND_S, deadline - time.monotonic())):
             if time.monotonic() >= deadline:
-                self._lose(key)
+                self._lose(key, f"none came within {self._config.startup_timeout_s:g} s")
                 self.problem = self._why_mute(camera)
                 return False
             resend()
@@ -258,35 +242,50 @@ class BagPlayer(Node):
 
     def _send(self, frame: Frame) -> tuple[int, Callable[[], None]]:
         """Send a frame; returns its key in the ledger and what sends the same bytes again."""
-        stamp = self._fresh_stamp() if self._config.restamp else frame.stamp
+        config = self._config
+        is_restamped = config.stamping is Stamping.NOW
+        offset = frame.delay_ns if config.stamping is Stamping.SHIFTED else 0
+        stamp = self._fresh_stamp() if is_restamped else frame.stamp + offset
         outgoing = [
-            (self._companion_publishers[message.topic], self._stamp(message, stamp))
+            (self._companion_publishers[message.topic], self._stamp(message, stamp, offset))
             for message in frame.companions
+            if message.topic in self._companion_publishers
         ]
         outgoing.append(
-            (self._image_publishers[frame.image.topic], self._stamp(frame.image, stamp))
+            (self._image_publishers[frame.image.topic], self._stamp(frame.image, stamp, offset))
         )
         camera = self._cameras[frame.image.topic]
-        recorded_at = stamp if self._config.restamp else frame.image.timestamp
+        recorded_at = stamp if is_restamped else frame.position_ns
 
         def publish() -> None:
             for publisher, data in outgoing:
                 publisher.publish(data)
 
-        sent = SentFrame(camera.published, frame.number, stamp, recorded_at)
+        sent = SentFrame(
+            camera.published, frame.number, stamp, recorded_at, frame.loop, stamp - frame.stamp
+        )
+        if self._replay_clock is not None:
+            # First: a node that lives by it never sees a frame of its future.
+            self._replay_clock.show(frame.position_ns, frame.delay_ns - offset)
         key = self._ledger.send(sent, time.monotonic())
+        self._images[sent] = frame.image
+        if len(self._images) > _IMAGES_KEPT:
+            del self._images[next(iter(self._images))]
         publish()
         return key, publish
 
-    def _lose(self, key: int) -> None:
+    def _lose(self, key: int, reason: str) -> None:
         lost = self._ledger.give_up(key)
-        if self._on_lost is not None:
-            self._on_lost(lost)
+        self._images.pop(lost, None)
+        self._on_lost(lost, reason)
 
-    def _stamp(self, message: Any, stamp: int) -> bytes:
+    def _stamp(self, message: Any, stamp: int, offset: int) -> bytes:
         data: bytes = message.data
-        if self._config.restamp and message.topic in self._stamped:
-            data = with_stamp(data, stamp)
+        if message.topic in self._stamped:
+            if self._config.stamping is Stamping.NOW:
+                return with_stamp(data, stamp)
+            if offset:
+                return with_stamp(data, read_stamp(data) + offset)
         return data
 
     def _fresh_stamp(self) -> int:
@@ -299,15 +298,11 @@ class BagPlayer(Node):
     def _take_answer(self, camera: PlayedCamera, data: bytes) -> None:
         at = time.monotonic()
         stamp = read_stamp(data)
-        message = deserialize_message(data, Detection2DArray)
-        for detection in message.detections:
-            for result in detection.results:
-                if result.hypothesis.class_id not in self.labels:
-                    self.labels.append(result.hypothesis.class_id)
-        detections = from_detection_array(message, self.labels)
-        verdict, frame = self._ledger.answer(camera.published, stamp, detections, at)
-        if verdict is Verdict.ANSWER and frame is not None and self._on_answer is not None:
-            self._on_answer(camera.detections, frame, data)
+        detections = read_detections(data, self.names)
+        verdict, sent, latency = self._ledger.answer(camera.published, stamp, detections, at)
+        if verdict is Verdict.ANSWER and sent is not None:
+            image = self._images.pop(sent, None)
+            self._on_answer(Answer(camera, sent, image, detections, data, latency))
 
     # -- waiting ---------------------------------------------------------------------------------
 
@@ -378,27 +373,3 @@ class BagPlayer(Node):
 
 class _StopRequestedError(Exception):
     """Leaves whatever waits."""
-
-
-def message_class_of(type_name: str) -> Any:
-    """Import the class of a message type.
-
-    Parameters
-    ----------
-    type_name
-        As bags write it: ``sensor_msgs/msg/Image``.
-
-    Raises
-    ------
-    BagError
-        If its package is not installed or has no such message.
-
-    """
-    package, _, name = type_name.partition("/msg/")
-    try:
-        return getattr(import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError) as error:
-        raise BagError(
-            f"message type {type_name} is not installed ({error}); source the workspace that has "
-            f"it, or apt-get install ros-$ROS_DISTRO-{package.replace('_', '-')}"
-        ) from error

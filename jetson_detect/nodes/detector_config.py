@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jetson_detect.builder.engine_targets import find_folder
 from jetson_detect.conversion.detections import ClassIdFormat
 from jetson_detect.core.backends import BACKENDS, BackendOptions
 from jetson_detect.core.backends.choice import AUTO
@@ -18,10 +20,14 @@ from jetson_detect.nodes.backend_config import (
     TfliteConfig,
     backend_options,
 )
+from jetson_detect.nodes.batching_config import BatchingConfig
+from jetson_detect.nodes.camera_view_config import CameraViewConfig
+from jetson_detect.nodes.debug_config import DebugImageConfig
 from jetson_detect.nodes.managed_config import ManagedConfig
 from jetson_detect.nodes.parameters import parameter
 from jetson_detect.nodes.qos import ENGINES_TOPIC, QoSConfig
 from jetson_detect.nodes.transport_config import TransportConfig
+from jetson_detect.share import find_model
 
 NOT_REQUIRED = ""
 NO_CACHE = "off"
@@ -35,7 +41,21 @@ class DetectorConfig(ManagedConfig):
 
     model: str = parameter(
         "demo",
-        "The model: a folder with a model.yaml, or the name of one that comes with the package.",
+        "The model: a folder with a model.yaml, or the name of one that comes with the package or "
+        "lies in model_folders. While the node runs it changes to another by name, between two "
+        "frames and once that is loaded: to those of models, or if these are not given to any of "
+        "model_folders.",
+    )
+    models: tuple[str, ...] = parameter(
+        (),
+        "Names of the models that may be changed to while the node runs, each with a service "
+        "~/use_model/NAME; empty for all that are in model_folders, without services.",
+        read_only=True,
+    )
+    model_folders: tuple[str, ...] = parameter(
+        (),
+        "Folders whose models may be changed to by name, the first one first; empty for the models "
+        "that come with the package.",
         read_only=True,
     )
     threads: int = parameter(
@@ -62,13 +82,15 @@ class DetectorConfig(ManagedConfig):
     )
     image_topics: tuple[str, ...] = parameter(
         ("image_raw",),
-        "Topics of sensor_msgs/Image, one for each camera.",
+        "Topics of images, one for each camera. A name may be a pattern: * stands for any "
+        "characters of one part of it, ** for any number of parts; what matches is taken in when "
+        "it appears. A pattern is not remapped.",
         read_only=True,
     )
     output_namespaces: tuple[str, ...] = parameter(
         (),
         "Where each camera's detections, label_info and debug_image go, one namespace for each "
-        "image topic; empty for beside the image.",
+        "image topic; empty for beside the image, as always for patterns.",
         read_only=True,
     )
     image_qos: QoSConfig = parameter(
@@ -115,6 +137,16 @@ class DetectorConfig(ManagedConfig):
         "Whether the next frame, if one waits, is begun before the last is answered, where the "
         "backend can (TensorRT): more frames a second, each a little older.",
     )
+    batching: BatchingConfig = parameter(
+        BatchingConfig(), "Frames of several cameras in one inference"
+    )
+    view: CameraViewConfig = parameter(CameraViewConfig(), "What of each camera's image is seen")
+    max_age_s: float = parameter(
+        0.0,
+        "Frames whose stamp is older than this when their turn comes are dropped, by the node's "
+        "clock (use_sim_time); 0 answers frames of any age.",
+        range=(0.0, 3600.0),
+    )
     enabled: bool = parameter(True, "Whether frames are processed; others are dropped unanswered.")
     score_threshold: float = parameter(
         MODELS_OWN,
@@ -141,10 +173,51 @@ class DetectorConfig(ManagedConfig):
         False, "Whether boxes of different classes suppress each other."
     )
     classes: tuple[str, ...] = parameter((), "Only these labels; empty for all.")
+    debug_image: DebugImageConfig = parameter(
+        DebugImageConfig(), "Images painted for people, while somebody subscribes"
+    )
     class_id_format: ClassIdFormat = parameter(
         ClassIdFormat.LABEL,
         "What ObjectHypothesis.class_id holds: the label, or its index in decimal.",
     )
+
+    def first_model_folder(self) -> Path:
+        """Return the folder of the model that the node starts with, whose name may be a path."""
+        if self.model_folders and len(Path(self.model).parts) == 1:
+            with contextlib.suppress(ValueError):
+                return find_folder(self.model, self.model_folders)
+        return find_model(self.model)
+
+    def check_models(self) -> None:
+        """Refuse names of models that are in no folder.
+
+        Raises
+        ------
+        ValueError
+            Naming the first of them.
+
+        """
+        for name in self.models:
+            try:
+                find_folder(name, self.model_folders)
+            except ValueError as error:
+                raise ValueError(f"parameter 'models': {error}") from error
+
+    def offered_model_folder(self, name: str) -> Path:
+        """Return the folder of a model that may be changed to.
+
+        Raises
+        ------
+        ValueError
+            If the name, which may have come over the network, is not one that was offered.
+
+        """
+        try:
+            if self.models and name not in self.models:
+                raise ValueError(f"'{name}' is not one of {', '.join(self.models)} (models)")
+            return find_folder(name, self.model_folders)
+        except ValueError as error:
+            raise ValueError(f"parameter 'model': {error}") from error
 
     @property
     def wants_tensorrt(self) -> bool:
@@ -177,6 +250,7 @@ class DetectorConfig(ManagedConfig):
 
     def backend_options(self) -> BackendOptions:
         """How the backends may use the machine."""
-        return backend_options(
+        options = backend_options(
             self.threads, self.tensorrt, self.tensorflow, self.tflite, self.onnxruntime
         )
+        return replace(options, batch=self.batching.options())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
@@ -21,7 +21,7 @@ class DiagnosticTopics:
         self,
         node: LifecycleNode,
         topic: str,
-        status: Callable[[], DiagnosticStatus | None],
+        statuses: Callable[[], Sequence[DiagnosticStatus]],
         period_s: float,
     ) -> None:
         """Make the publishers.
@@ -32,14 +32,14 @@ class DiagnosticTopics:
             Whose status it is.
         topic:
             The latched one.
-        status:
-            Asked for ``/diagnostics``; None while nothing is known.
+        statuses:
+            Asked for ``/diagnostics``; empty while nothing is known.
         period_s:
             Between two messages there; 0 for none.
 
         """
         self._node = node
-        self._ask = status
+        self._ask = statuses
         self._latched = node.create_publisher(DiagnosticStatus, topic, LATCHED)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
         self._timer = None
@@ -61,9 +61,9 @@ class DiagnosticTopics:
         self._node.destroy_publisher(self._diagnostics)
 
     def _diagnose(self) -> None:
-        status = self._ask()
-        if status is not None:
+        statuses = self._ask()
+        if statuses:
             message = DiagnosticArray()
             message.header.stamp = self._node.get_clock().now().to_msg()
-            message.status = [status]
+            message.status = list(statuses)
             self._diagnostics.publish(message)

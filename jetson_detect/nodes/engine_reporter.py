@@ -49,7 +49,7 @@ class EngineReporter:
         self._name = f"{node.get_fully_qualified_name().lstrip('/')}: engines"
         self._ask = status
         self._on_ready = on_ready
-        self._topics = DiagnosticTopics(node, "~/progress", self._to_status, period_s)
+        self._topics = DiagnosticTopics(node, "~/progress", lambda: [self._to_status()], period_s)
         self._phase = ""
         self._published = self._logged = float("-inf")
 

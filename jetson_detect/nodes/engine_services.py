@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode
-from rclpy.task import Future
 from std_srvs.srv import Trigger
+
+from jetson_detect.nodes.aside import run_aside
 
 Answer = tuple[bool, str]
 """Whether it worked, and a sentence."""
@@ -56,17 +55,7 @@ class EngineServices:
         """Make a callback that answers when a thread has done the work."""
 
         async def answer(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-            executor = self._node.executor
-            done = Future(executor=executor)
-
-            def run() -> None:
-                done.set_result(work())
-                # Nothing else tells it to look at what waits for the result.
-                with contextlib.suppress(RuntimeError):  # an invalid handle: it is gone already
-                    executor.wake()
-
-            threading.Thread(target=run, name="engine service", daemon=True).start()
-            response.success, response.message = await done
+            response.success, response.message = await run_aside(self._node, work)
             return response
 
         return answer

@@ -13,7 +13,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
+from rclpy.signals import SignalHandlerOptions, uninstall_signal_handlers
 
 from jetson_detect.middleware.malloc_tuning import keep_large_blocks
 from jetson_detect.nodes.parameters import ParameterError
@@ -39,19 +39,38 @@ def run_node(
     start: Callable[[N], None] = lambda node: None,
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """Make a node, start it and spin it until the process is told to stop.
+    """Make a node, start it and spin it until told to stop, as :func:`run_nodes` does."""
+    return run_nodes([make_node], start, arguments)
 
-    SIGINT and SIGTERM end it cleanly at any moment.  While the node is still being made, SIGTERM
+
+def run_nodes(
+    make_nodes: Sequence[Callable[[], N]],
+    start: Callable[[N], None] = lambda node: None,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Make nodes, start them and spin them in one executor until the process is told to stop.
+
+    SIGINT and SIGTERM end them cleanly at any moment.  While a node is still being made, SIGTERM
     invalidates the ROS context under it, and whatever it does next fails; such a failure is the
     stop that was asked for.
 
+    Parameters
+    ----------
+    make_nodes:
+        Each makes a node.  All are made before the first is started, in this order; they end in the
+        opposite one, so whoever listens to another comes before it.
+    start:
+        Called with each node before they are spun.
+    arguments:
+        A command line, its program first, for its ``--ros-args``; None for this process's.
+
     Returns
     -------
-    The exit status: 0 after a stop that was asked for, 1 if the node cannot start.
+    The exit status: 0 after a stop that was asked for, 1 if a node cannot start.
 
     """
     started = False
-    node: N | None = None
+    nodes: list[N] = []
     executor: SingleThreadedExecutor | None = None
     try:
         # Before there is a thread: the middleware's keep the heap that they begin with.
@@ -60,11 +79,14 @@ def run_node(
         use_shared_memory_profile()
         rclpy.init(args=None if arguments is None else list(arguments))
         started = True
-        node = make_node()
-        # Apart from making it: what is broken off here has to be destroyed.
-        start(node)
+        for make_node in make_nodes:
+            nodes.append(make_node())
+        # Apart from making them: what is broken off here has to be destroyed.
+        for node in nodes:
+            start(node)
         executor = SingleThreadedExecutor()
-        executor.add_node(node)
+        for node in nodes:
+            executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -79,21 +101,26 @@ def run_node(
         if rclpy.ok():
             raise
     finally:
-        _tear_down(node, executor)
+        _tear_down(nodes, executor)
     return 0
 
 
-def _tear_down(node: Node | None, executor: SingleThreadedExecutor | None) -> None:
-    """Destroy what exists; further Ctrl-C must not leave a traceback behind."""
+def _tear_down(nodes: Sequence[Node], executor: SingleThreadedExecutor | None) -> None:
+    """Destroy what exists; further signals must neither break that off nor leave a traceback."""
+    # rclpy answers a signal in a thread of its own: it wakes the executor and shuts the context
+    # down.  This waits for its end, so that it does not touch what is destroyed meanwhile.
+    uninstall_signal_handlers()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    on_sigterm = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if executor is not None:
         executor.shutdown()
-    if node is not None:
+    for node in reversed(nodes):
         node.destroy_node()
-    else:
+    if executor is None:
         # One that was broken off while it was made holds a part of the middleware, and itself.
         gc.collect()
     rclpy.try_shutdown()
+    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,9 @@ class LibraryLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass a record on."""
         text = record.getMessage()
+        handlers = logging.getLogger(_CORE).handlers
+        if [each for each in handlers if isinstance(each, LibraryLog)][-1:] != [self]:
+            return  # of several nodes in a process one passes it on, the youngest
         if not self._context.ok() or text in self._seen:
             return
         if len(self._seen) < _REMEMBERED:

@@ -13,8 +13,8 @@ A node writes down what can be configured once, with one place for each default:
 
 (Not ``self._parameters``: that is where ``rclpy.node.Node`` keeps its own.)
 
-A field is ``bool``, ``int``, ``float``, ``str``, an ``Enum`` of strings, ``tuple[str, ...]``,
-``tuple[float, ...]`` or another frozen dataclass, whose fields then form a dotted group.
+A field is ``bool``, ``int``, ``float``, ``str``, a list of one of these (``tuple[int, ...]``), an
+``Enum`` of strings or another frozen dataclass, whose fields then form a dotted group.
 """
 
 from __future__ import annotations
@@ -42,6 +42,18 @@ T = TypeVar("T")
 _METADATA = "jetson_detect.parameter"
 _FOREIGN_OVERRIDES = ("use_sim_time", "qos_overrides.", "start_type_description_service")
 """Overrides that rclpy itself reads, some of them without declaring a parameter."""
+_LIST_TYPES = {
+    bool: Parameter.Type.BOOL_ARRAY,
+    int: Parameter.Type.INTEGER_ARRAY,
+    float: Parameter.Type.DOUBLE_ARRAY,
+    str: Parameter.Type.STRING_ARRAY,
+}
+_LIST_EXAMPLES = {
+    bool: "[true, false]",
+    int: "[1, 2]",
+    float: "[1.0, 2.0]",
+    str: "['a', 'b'], or [''] for none",
+}
 
 
 class ParameterError(ValueError):
@@ -111,9 +123,10 @@ class Specification:
         parameter file cannot hold one.
         """
         if self._is_list:
-            if self._item_type is str:
-                return Parameter(self.name, Parameter.Type.STRING_ARRAY, list(value) or [""])
-            return Parameter(self.name, Parameter.Type.DOUBLE_ARRAY, list(value))
+            items = list(value)
+            if self._item_type is str and not items:
+                items = [""]
+            return Parameter(self.name, _LIST_TYPES[self._item_type], items)
         if isinstance(value, Enum):
             value = value.value
         if self._item_type is float:
@@ -129,7 +142,8 @@ class Specification:
         """
         sentences = [self.description] if self.description else []
         if self._choices is not None:
-            sentences.append(f"One of: {', '.join(map(_plain, self._choices))}.")
+            choices = ", ".join(str(_plain(choice)) for choice in self._choices)
+            sentences.append(f"One of: {choices}.")
         if self.read_only:
             sentences.append("Read-only after start: restart the node to change it.")
         descriptor = ParameterDescriptor(
@@ -189,8 +203,7 @@ class Specification:
             return []
         # Text is iterable as well, but is not a list of texts.
         if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-            example = "['a', 'b'], or [''] for none" if self._item_type is str else "[1.0, 2.0]"
-            raise self._error(value, f"write {example}")
+            raise self._error(value, f"write {_LIST_EXAMPLES[self._item_type]}")
         items = list(value)
         return [] if self._item_type is str and items == [""] else items
 
@@ -252,8 +265,8 @@ def _specifications(defaults: Any, prefix: str, group: _Metadata) -> Iterator[Sp
         if not _is_supported(field_type):
             raise TypeError(
                 f"{config_class.__name__}.{each.name}: {field_type} cannot be a ROS parameter; "
-                "use bool, int, float, str, an Enum of str, tuple[str, ...], tuple[float, ...] "
-                "or a frozen dataclass of these"
+                "use bool, int, float, str, an Enum of str, tuple[bool, ...] (or of int, float, "
+                "str) or a frozen dataclass of these"
             )
         specification = Specification(
             name=name,
@@ -441,7 +454,8 @@ def _is_frozen_dataclass(candidate: Any) -> bool:
 
 def _is_supported(field_type: Any) -> bool:
     if typing.get_origin(field_type) is tuple:
-        return typing.get_args(field_type) in ((str, Ellipsis), (float, Ellipsis))
+        item, *others = typing.get_args(field_type)
+        return item in _LIST_TYPES and others == [Ellipsis]
     if isinstance(field_type, type) and issubclass(field_type, Enum):
         return all(isinstance(member.value, str) for member in field_type)
     return field_type in (bool, int, float, str)

@@ -1,4 +1,4 @@
-"""Small networks, one for each feature, as ONNX."""
+"""Networks, one for each feature, as ONNX."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .subjects import DEMO
 
 if TYPE_CHECKING:
     import onnx
@@ -115,6 +117,18 @@ def _save_sum(dtype: type[np.generic], path: Path) -> Path:
     )
 
 
+def _save_open_demo(path: Path) -> Path:
+    """Write the demo network for any number of pictures."""
+    import onnx
+
+    from jetson_detect.core.model import Format, load_model
+    from jetson_detect.core.onnx_graphs.open_batch import open_batch
+
+    file = load_model(DEMO).files_for([Format.ONNX])[0]
+    onnx.save(open_batch(onnx.load(file.path)), str(path))
+    return path
+
+
 GRAPHS: Mapping[str, Callable[[Path], Path]] = {
     "affine": _save_affine,
     "convolution": _save_convolution,
@@ -122,5 +136,6 @@ GRAPHS: Mapping[str, Callable[[Path], Path]] = {
     "uint8": _save_uint8,
     "float16": partial(_save_sum, np.float16),
     "int64": partial(_save_sum, np.int64),
+    "demo_batch": _save_open_demo,
 }
-"""Small networks, one for each feature."""
+"""Networks, one for each feature."""

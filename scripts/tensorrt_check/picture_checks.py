@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import product
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,39 +22,37 @@ from .letterbox_runs import letterbox_run
 FULL_HD = (1920, 1080)
 NETWORK = (640, 640)
 
-_TO_BGR = {
-    SourceFormat.YUYV: cv2.COLOR_YUV2BGR_YUY2,
-    SourceFormat.UYVY: cv2.COLOR_YUV2BGR_UYVY,
-    SourceFormat.NV12: cv2.COLOR_YUV2BGR_NV12,
-}
-_TO_GRAY = {
-    SourceFormat.YUYV: cv2.COLOR_YUV2GRAY_YUY2,
-    SourceFormat.UYVY: cv2.COLOR_YUV2GRAY_UYVY,
-    SourceFormat.NV12: cv2.COLOR_YUV2GRAY_NV12,
-}
-
 
 def camera_picture(
     source: SourceFormat, width: int, height: int, gap: int = 0
 ) -> tuple[NDArray[np.uint8], PictureLayout]:
     """Draw random bytes, (rows, step); ``gap`` bytes of each row are no pixels."""
-    rows = height * 3 // 2 if source is SourceFormat.NV12 else height
+    rows = source.rows_of_bytes(height)
     row_bytes = width * source.pixel_bytes
     raw = np.random.default_rng(7).integers(0, 256, (rows, row_bytes + gap), dtype=np.uint8)
     return raw, PictureLayout(source, width, height, rows, row_bytes, row_bytes + gap)
 
 
-def pixels_of(raw: NDArray[np.uint8], layout: PictureLayout, gray: bool) -> Pixels:
-    """Give the same picture to the CPU, which gets YUV converted by OpenCV."""
-    source, channels = layout.format, layout.format.pixel_bytes
-    packed = np.ascontiguousarray(raw[:, : layout.row_bytes])
-    if channels > 1:
-        packed = packed.reshape(layout.rows, layout.width, channels)
-    if source not in _TO_BGR:
-        return Pixels.from_array(packed, source.name.lower())
-    code, encoding = (_TO_GRAY[source], "mono8") if gray else (_TO_BGR[source], "bgr8")
-    converted: NDArray[Any] = cv2.cvtColor(packed, code)
-    return Pixels.from_array(converted, encoding)
+def pixels_of(raw: NDArray[np.uint8], layout: PictureLayout) -> Pixels:
+    """Give the same picture to the CPU."""
+    return Pixels.from_buffer(
+        raw,
+        width=layout.width,
+        height=layout.height,
+        step=layout.step,
+        encoding=layout.format.encoding,
+    )
+
+
+def limit_of(source: SourceFormat, color_order: ColorOrder) -> int:
+    """Return how far the kernel and the CPU may be apart, of 255: they round after each step.
+
+    What is mixed before it becomes a colour is off by 1 then, which weighs up to 1.164 in grey and
+    3.182 in a colour of NV24.
+    """
+    if color_order is ColorOrder.GRAY:
+        return 2 if source > SourceFormat.MONO8 else 1
+    return 4 if source is SourceFormat.NV24 else 1
 
 
 def input_of(
@@ -88,7 +84,7 @@ def check_letterbox(bench: Bench) -> str:
     interpolations = (Interpolation.LINEAR, Interpolation.NEAREST)
     for source, layout, color_order in product(SourceFormat, Layout, ColorOrder):
         raw, picture = camera_picture(source, 322, 182, gap=5)
-        pixels = pixels_of(raw, picture, color_order is ColorOrder.GRAY)
+        pixels, limit = pixels_of(raw, picture), limit_of(source, color_order)
         for kind, interpolation in product(kinds, interpolations):
             spec, tensor = input_of((97, 64), layout, color_order, kind, interpolation)
             expected, _ = Preprocessor(spec, tensor)(pixels)
@@ -96,11 +92,11 @@ def check_letterbox(bench: Bench) -> str:
                 found = run.result()
             off = np.abs(found.astype(np.float64) - expected.astype(np.float64)).max()
             case = f"{source.name} {layout.value} {color_order.value} {tensor.dtype}"
-            if not off <= 1:
+            if not off <= limit:
                 raise CheckFailed(f"{case} {interpolation.value}: off by {off:g} of 255")
             same.append(float((found == expected).mean()))
             count += 1
-    return f"{count} cases off by 1 of 255 at most, {np.mean(same):.2%} of the bytes the same"
+    return f"{count} cases off by rounding at most, {np.mean(same):.2%} of the bytes the same"
 
 
 def check_letterbox_timing(bench: Bench) -> str:
@@ -114,7 +110,7 @@ def check_letterbox_timing(bench: Bench) -> str:
             upload = np.median([run.gpu_ms("upload", bench.runs) for _ in range(5)])
         texts.append(f"{source.name}: kernel {kernel:.4f} ms, upload {upload:.4f} ms")
         if source is SourceFormat.BGR8:
-            prepare = partial(Preprocessor(spec, tensor), pixels_of(raw, picture, False))
+            prepare = partial(Preprocessor(spec, tensor), pixels_of(raw, picture))
             cpu = np.median(time_runs(prepare, 5, bench.runs))
             texts.append(f"CPU {cpu:.3f} ms, {cpu / max(kernel, 1e-6):.0f} times the kernel's")
     return "; ".join(texts)

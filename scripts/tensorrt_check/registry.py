@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jetson_detect.core.model import Precision
 
+from .batch_checks import check_batch_detections, check_batch_outputs, check_batch_throughput
 from .bench import Bench
 from .check import Check
 from .faults import FAULTS
@@ -49,6 +50,15 @@ def full_checks(
     for kind in ("uint8", "float16", "int64"):
         yield Check(f"feature: {kind} tensors", partial(check_type, bench, kind))
     yield Check("feature: two threads at once", partial(check_two_threads, bench))
+    batches = (
+        ("outputs as one by one", check_batch_outputs),
+        ("detections as one by one", check_batch_detections),
+        ("pictures a second", check_batch_throughput),
+    )
+    for precision in precisions:
+        for title, check_batch in batches:
+            name = f"batch: {title}, {precision.value}"
+            yield Check(name, partial(check_batch, bench, precision))
     yield Check("pictures: as on the CPU", partial(check_letterbox, bench))
     yield Check("pictures: time", partial(check_letterbox_timing, bench))
     yield Check("feature: nothing stays behind", partial(check_leaks, bench))

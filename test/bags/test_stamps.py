@@ -14,6 +14,9 @@ NANOSECONDS = st.integers(0, 10**9 - 1)
 FRAME_IDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 
 
+typestore()  # reading all definitions takes longer than one of hypothesis' examples may
+
+
 def as_cdr(seconds: int, nanoseconds: int, frame_id: str, little_endian: bool) -> bytes:
     types = typestore().types
     header = types["std_msgs/msg/Header"](

@@ -10,7 +10,13 @@ from jetson_detect.benchmark.message_level import draw_detections
 from jetson_detect.benchmark.nodes.plain_node import select
 from jetson_detect.benchmark.nodes.task import NodeTask, NodeWork
 from jetson_detect.benchmark.picture import draw_picture
-from jetson_detect.benchmark.preprocess_level import OURS, RESIZED, preprocessing_acts
+from jetson_detect.benchmark.preprocess_level import (
+    OPENCV_REDUCED,
+    OURS,
+    RESIZED,
+    decoding_acts,
+    preprocessing_acts,
+)
 from jetson_detect.benchmark.stage_clock import Stage, StageClock
 from jetson_detect.benchmark.staged_detector import StagedDetector
 from jetson_detect.benchmark.workload import Workload
@@ -82,3 +88,11 @@ def test_made_up_detections_are_as_many_as_asked_for_and_best_first() -> None:
     assert len(found) == 40
     assert np.all(np.diff(found.best_scores) <= 0)
     assert np.all(found.boxes[:, 2:] > found.boxes[:, :2])
+
+
+def test_every_way_to_decode_makes_nearly_the_same_tensor() -> None:
+    tensors = {name: act().copy() for name, act in decoding_acts((1280, 960), 320).items()}
+    np.testing.assert_allclose(tensors[OPENCV_REDUCED], tensors[OURS], atol=2.01 / 255)
+    for tensor in tensors.values():
+        # Reduced are the means of four pixels, of which linear interpolation takes one or two.
+        assert np.abs(tensor - tensors[OURS]).mean() < 0.02

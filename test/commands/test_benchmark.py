@@ -135,6 +135,7 @@ def test_a_model_is_measured_on_every_level(tmp_path, capfd, monkeypatch) -> Non
     assert list(rows) == [
         ("engine", "back to back"),
         ("pipeline", "back to back"),
+        ("pipeline, by stage", "back to back"),
         ("node", "1 in flight"),
         ("node", "2 in flight"),
     ]
@@ -142,6 +143,6 @@ def test_a_model_is_measured_on_every_level(tmp_path, capfd, monkeypatch) -> Non
         assert row["case"] == "demo tflite fp32 640x480"
         assert row["sent"] == 3
     assert rows["node", "1 in flight"]["lost"] == 0
-    assert rows["pipeline", "back to back"]["stages_ms"]["infer"] > 0
+    assert rows["pipeline, by stage", "back to back"]["stages_ms"]["infer"] > 0
     assert len(section["ratios"]) == 2
     assert "tensorrt" in section["notes"][0]

@@ -1,32 +1,38 @@
-"""The replay command against a tiny detector, in two processes over DDS."""
+"""The replay command against a tiny detector, over DDS."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
-from jetson_detect.bags.frames import frames
+from jetson_detect.bags.frames import Frame, frames
 from jetson_detect.bags.ledger import FrameLedger, ReplayReport
+from jetson_detect.bags.loops import looped
+from jetson_detect.bags.played_topics import Ending, PlayedCamera, Stamping
 from jetson_detect.bags.reader import BagReader
 from jetson_detect.bags.stamps import read_stamp
 from jetson_detect.bags.writer import BagWriter
 from jetson_detect.commands.replay import main
 from jetson_detect.conversion.images import ImageWriter
-from jetson_detect.nodes.bag_player import BagPlayer, Ending, PlayedCamera, PlayerConfig
+from jetson_detect.nodes.bag_player import BagPlayer, PlayerConfig
 
 REPLAY = "jetson_detect.commands.replay"
 IMAGE, DETECTIONS = "sensor_msgs/msg/Image", "vision_msgs/msg/Detection2DArray"
@@ -39,6 +45,7 @@ def detections_message(header: Header, *class_ids: str) -> Detection2DArray:
     message = Detection2DArray(header=header)
     for class_id in class_ids:
         detection = Detection2D(header=header)
+        detection.bbox.size_x = detection.bbox.size_y = 10.0
         result = ObjectHypothesisWithPose()
         result.hypothesis.class_id, result.hypothesis.score = class_id, 0.9
         detection.results.append(result)
@@ -114,52 +121,77 @@ class TinyDetector:
         self.truths.append(truth.header.stamp.sec * 10**9 + truth.header.stamp.nanosec)
 
 
-def replay(graph: Any, *arguments: object, timeout: float = 30.0) -> Any:
-    """Run the command to its end; returns the process."""
-    process = graph.start(REPLAY, *arguments)
-    graph.spin_until(lambda: process.popen.poll() is not None, timeout, "the end of the replay")
-    process.wait()
-    assert "Traceback" not in process.output
-    return process
+class Replayed(NamedTuple):
+    """What became of the command."""
+
+    status: int
+    output: str
+
+
+def replay(graph: Any, *arguments: object) -> Replayed:
+    """Run the command to its end, in this process: a new one would take a second to start."""
+    done = threading.Event()
+
+    def serve() -> None:
+        while not done.is_set():
+            graph.executor.spin_once(timeout_sec=0.01)
+
+    printed = io.StringIO()
+    server = threading.Thread(target=serve)
+    server.start()
+    try:
+        with (
+            pytest.MonkeyPatch.context() as patched,
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
+            for name in ("ROS_DOMAIN_ID", "ROS_LOG_DIR"):
+                patched.setenv(name, graph.environment[name])
+            status = main([str(argument) for argument in arguments])
+    finally:
+        done.set()
+        server.join()
+    assert "Traceback" not in printed.getvalue()
+    return Replayed(status, printed.getvalue())
 
 
 @dds
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
 def test_in_lock_step_no_frame_is_lost_and_the_answers_are_kept(graph, tmp_path, storage):
-    bag = write_bag(tmp_path / "bag", 60, storage, size=(640, 480))
+    bag = write_bag(tmp_path / "bag", 20, storage, size=(640, 480))
     detector = TinyDetector(graph)
-    process = replay(
+    replayed = replay(
         graph, bag, "--lock-step", "--also", "/camera/ground_truth", "--report",
         tmp_path / "report.json", "--output", tmp_path / "answers", "--storage", storage,
     )  # fmt: skip
-    assert process.wait() == 0, process.output
+    assert replayed.status == 0, replayed.output
 
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["sent"], report["answered"], report["lost"]) == (60, 60, [])
+    assert (report["sent"], report["answered"], report["lost"]) == (20, 20, [])
     assert (report["mode"], report["ending"]) == ("lock-step", "finished")
-    assert report["detections_by_class"] == {"ball": 60, "box": 30}
+    assert report["detections_by_class"] == {"ball": 20, "box": 10}
     assert 0 < report["latency_p50_ms"] <= report["latency_p99_ms"] <= report["latency_max_ms"]
     assert report["fps"] > 5
-    assert "answered: 60" in process.lines
-    assert "detections: 90 (ball 60, box 30)" in process.lines
+    assert "answered: 20" in replayed.output.splitlines()
+    assert "detections: 30 (ball 20, box 10)" in replayed.output.splitlines()
 
-    assert sorted(set(detector.numbers)) == list(range(60))
+    assert sorted(set(detector.numbers)) == list(range(20))
     assert sorted(set(detector.truths)) == sorted(set(detector.stamps))
     with BagReader(tmp_path / "answers") as answers:
         kept = list(answers.messages())
-    assert [one.topic for one in kept] == ["/camera/detections"] * 60
+    assert [one.topic for one in kept] == ["/camera/detections"] * 20
     assert [read_stamp(one.data) for one in kept] == [one.timestamp for one in kept]
     assert [one.timestamp for one in kept] == sorted(set(detector.stamps))
     counts = [len(deserialize_message(one.data, Detection2DArray).detections) for one in kept]
-    assert counts == [2, 1] * 30
+    assert counts == [2, 1] * 10
 
 
 @dds
 def test_a_frame_without_answer_is_named_and_the_replay_goes_on(graph, tmp_path):
     bag = write_bag(tmp_path / "bag", 12, fps=10)
     TinyDetector(graph, times=lambda number: number not in (5, 7))
-    process = replay(graph, bag, "--lock-step", "--timeout", 1, "--report", tmp_path / "r.json")
-    assert process.wait() == 1
+    replayed = replay(graph, bag, "--lock-step", "--timeout", 0.5, "--report", tmp_path / "r.json")
+    assert replayed.status == 1
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["sent"], report["answered"], report["exit_status"]) == (12, 10, 1)
     topic = "/camera/image_raw"
@@ -168,20 +200,20 @@ def test_a_frame_without_answer_is_named_and_the_replay_goes_on(graph, tmp_path)
         {"topic": topic, "frame": 7, "stamp": "1700000000.700000000"},
     ]
     expected = "no answer to frame 5 of /camera/image_raw, stamp 1700000000.500000000"
-    assert expected in process.output
-    assert "lost frame: 7 of /camera/image_raw, stamp 1700000000.700000000" in process.output
+    assert expected in replayed.output
+    assert "lost frame: 7 of /camera/image_raw, stamp 1700000000.700000000" in replayed.output
 
 
 @dds
 def test_three_frames_without_answer_in_a_row_end_the_replay(graph, tmp_path):
     bag = write_bag(tmp_path / "bag", 50)
     TinyDetector(graph, times=lambda number: number < 4)
-    process = replay(graph, bag, "--lock-step", "--timeout", 0.7, "--report", tmp_path / "r.json")
-    assert process.wait() == 1
+    replayed = replay(graph, bag, "--lock-step", "--timeout", 0.5, "--report", tmp_path / "r.json")
+    assert replayed.status == 1
     report = json.loads((tmp_path / "r.json").read_text())
     assert [frame["frame"] for frame in report["lost"]] == [4, 5, 6]
     assert (report["sent"], report["ending"]) == (7, "too_many_lost")
-    assert "3 frames in a row were not answered" in process.output
+    assert "3 frames in a row were not answered" in replayed.output
 
 
 @dds
@@ -198,8 +230,8 @@ def test_the_first_frame_of_each_topic_alone_is_sent_until_it_is_answered(graph,
         return times
 
     detectors = [TinyDetector(graph, topic, second_time_only(topic)) for topic in topics]
-    process = replay(graph, bag, "--lock-step", "--report", tmp_path / "r.json")
-    assert process.wait() == 0, process.output
+    replayed = replay(graph, bag, "--lock-step", "--report", tmp_path / "r.json")
+    assert replayed.status == 0, replayed.output
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["sent"], report["answered"]) == (10, 10)
     assert report["resent"] >= 2
@@ -214,18 +246,18 @@ def test_the_first_frame_of_each_topic_alone_is_sent_until_it_is_answered(graph,
 def test_surplus_answers_are_counted(graph, tmp_path):
     bag = write_bag(tmp_path / "bag", 10)
     TinyDetector(graph, times=lambda number: 2 if 0 < number < 6 else 1)
-    process = replay(graph, bag, "--lock-step", "--report", tmp_path / "r.json")
-    assert process.wait() == 0
+    replayed = replay(graph, bag, "--lock-step", "--report", tmp_path / "r.json")
+    assert replayed.status == 0
     assert json.loads((tmp_path / "r.json").read_text())["duplicates"] == 5
-    assert "duplicate answers: 5" in process.output
+    assert "duplicate answers: 5" in replayed.output
 
 
 @dds
 def test_a_timed_replay_keeps_the_spacing_divided_by_the_rate(graph, tmp_path):
     bag = write_bag(tmp_path / "bag", 40, fps=20)
     detector = TinyDetector(graph)
-    process = replay(graph, bag, "--rate", 4, "--report", tmp_path / "r.json")
-    assert process.wait() == 0, process.output
+    replayed = replay(graph, bag, "--rate", 4, "--report", tmp_path / "r.json")
+    assert replayed.status == 0, replayed.output
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["sent"], report["mode"], report["rate"]) == (40, "timed", 4.0)
     assert report["answered"] >= 30  # of a process that may have to wait for the processor
@@ -243,11 +275,11 @@ def test_stamps_can_be_those_of_publishing_in_images_and_companions_alike(graph,
     bag = write_bag(tmp_path / "bag", 10)
     detector = TinyDetector(graph)
     before = time.time_ns()
-    process = replay(
+    replayed = replay(
         graph, bag, "--lock-step", "--stamp", "now", "--also", "/camera/ground_truth",
         "--output", tmp_path / "answers",
     )  # fmt: skip
-    assert process.wait() == 0, process.output
+    assert replayed.status == 0, replayed.output
     assert all(before < stamp < time.time_ns() for stamp in detector.stamps)
     assert all(earlier <= later for earlier, later in pairwise(detector.stamps))
     assert len(set(detector.stamps)) == 10
@@ -260,35 +292,62 @@ def test_stamps_can_be_those_of_publishing_in_images_and_companions_alike(graph,
 def test_topics_can_be_renamed_and_chosen_and_the_number_limited(graph, tmp_path):
     bag = write_bag(tmp_path / "bag", 9, topics=("/front/image_raw", "/rear/image_raw"))
     detector = TinyDetector(graph, "/camera/image_raw")
-    process = replay(
+    replayed = replay(
         graph, bag, "--lock-step", "--topics", "/rear/image_raw", "--limit", 4,
         "--remap", "/rear/image_raw:=/camera/image_raw", "--report", tmp_path / "r.json",
     )  # fmt: skip
-    assert process.wait() == 0, process.output
+    assert replayed.status == 0, replayed.output
     assert sorted(set(detector.numbers)) == [0, 1, 2, 3]
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["topics"] == {"/camera/image_raw": "/camera/detections"}
 
 
 @dds
+def test_each_limit_is_judged_for_answers_of_a_node_as_well(graph, tmp_path):
+    bag = write_bag(tmp_path / "bag", 8)
+    TinyDetector(graph)
+    golden = tmp_path / "golden"
+    replayed = replay(graph, bag, "--lock-step", "--compare", golden, "--update-golden")
+    assert replayed.status == 0, replayed.output
+    replayed = replay(
+        graph, bag, "--lock-step", "--loop", 2, "--compare", golden,
+        "--truth", "/camera/ground_truth", "--max-latency-ms-p99", 0,
+    )  # fmt: skip
+    assert replayed.status == 1
+    assert (
+        "beside the golden: /camera/image_raw: 16 frames, 24 objects: 24 found" in replayed.output
+    )
+    # An answer has two objects in even frames, the truth one.
+    assert "beside the truth: /camera/image_raw: 16 frames, 16 objects" in replayed.output
+    assert "max_latency_ms_p99 of /camera/image_raw: " in replayed.output
+    assert "limits kept: 7 of 8" in replayed.output
+
+
+@dds
 def test_without_a_subscriber_the_message_tells_what_to_look_at(graph, tmp_path):
     bag = write_bag(tmp_path / "bag", 3)
-    process = replay(graph, bag, "--lock-step", "--startup-timeout", 0.5)
-    assert process.wait() == 1
-    assert "nobody subscribed to /camera/image_raw within 0.5 s" in process.output
-    assert f"ROS_DOMAIN_ID is {graph.domain}" in process.output
-    assert "--remap /camera/image_raw:=/other" in process.output
+    replayed = replay(graph, bag, "--lock-step", "--startup-timeout", 0.5)
+    assert replayed.status == 1
+    assert "nobody subscribed to /camera/image_raw within 0.5 s" in replayed.output
+    assert f"ROS_DOMAIN_ID is {graph.domain}" in replayed.output
+    assert "--remap /camera/image_raw:=/other" in replayed.output
 
 
-def play_here(graph: Any, bag: Path, **settings: Any) -> tuple[BagPlayer, Ending, ReplayReport]:
+def play_here(
+    graph: Any, bag: Path, loops: int = 1, **settings: Any
+) -> tuple[BagPlayer, Ending, ReplayReport]:
     """Play a bag in this process, where discovery takes no time."""
     camera = PlayedCamera("/camera/image_raw", "/camera/image_raw", IMAGE, "/camera/detections")
     ledger = FrameLedger()
     player = BagPlayer(PlayerConfig((camera,), **settings), ledger, context=graph.context)
     graph.executor.add_node(player)
     with BagReader(bag) as reader:
-        ending = player.play(frames(reader.messages([camera.recorded]), [camera.recorded]))
-    return player, ending, ledger.report(player.labels)
+
+        def one_pass() -> Iterator[Frame]:
+            return frames(reader.messages([camera.recorded]), [camera.recorded])
+
+        ending = player.play(looped(one_pass, loops))
+    return player, ending, ledger.report(player.names.names)
 
 
 @dds
@@ -306,9 +365,9 @@ def test_a_subscriber_of_other_quality_of_service_is_named(graph, tmp_path):
 def test_a_detector_that_never_answers_ends_the_replay_at_the_first_frame(graph, tmp_path, rate):
     bag = write_bag(tmp_path / "bag", 3)
     detector = TinyDetector(graph, times=lambda number: 0)
-    player, ending, report = play_here(graph, bag, startup_timeout_s=1.3, rate=rate)
-    assert (ending, report.sent, report.resent) == (Ending.NO_FIRST_ANSWER, 1, 2)
-    assert detector.numbers == [0, 0, 0]
+    player, ending, report = play_here(graph, bag, startup_timeout_s=0.8, rate=rate)
+    assert (ending, report.sent, report.resent) == (Ending.NO_FIRST_ANSWER, 1, 1)
+    assert detector.numbers == [0, 0]
     assert "no answer on /camera/detections to the first frame" in player.problem
     assert "does it copy the header" in player.problem
 
@@ -320,6 +379,85 @@ def test_a_timed_replay_does_not_fail_for_frames_that_are_passed_over(graph, tmp
     _, ending, report = play_here(graph, bag, timeout_s=0.3)
     assert ending is Ending.FINISHED
     assert [frame.number for frame in report.lost] == [1, 2, 4, 5, 7, 8]
+
+
+STEP = 50_000_000
+"""Between two frames of :func:`write_bag`, nanoseconds."""
+
+
+def without_repeats(numbers: list[int]) -> list[int]:
+    """Leave out what is the same as the one before: the first frame may be sent again."""
+    return [each for each, before in zip(numbers, [None, *numbers]) if each != before]
+
+
+@dds
+@pytest.mark.parametrize(
+    ("stamping", "second_pass"), [(Stamping.ORIGINAL, 0), (Stamping.SHIFTED, 4 * STEP)]
+)
+def test_a_bag_that_is_played_again_has_its_own_stamps_or_later_ones(
+    graph, tmp_path, stamping, second_pass
+):
+    bag = write_bag(tmp_path / "bag", 4)
+    detector = TinyDetector(graph)
+    _, ending, report = play_here(graph, bag, loops=2, rate=None, stamping=stamping)
+    assert (ending, report.sent, report.answered) == (Ending.FINISHED, 8, 8)
+    assert without_repeats(detector.numbers) == [0, 1, 2, 3] * 2
+    first = [START + number * STEP for number in range(4)]
+    assert without_repeats(detector.stamps) == [*first, *(each + second_pass for each in first)]
+
+
+def hear_clock(graph: Any) -> list[int]:
+    """Subscribe to the clock; returns the list that its times go to, nanoseconds."""
+    times: list[int] = []
+    node = graph.node("clock_listener")
+    node.create_subscription(
+        Clock, "/clock", lambda one: times.append(one.clock.sec * 10**9 + one.clock.nanosec), 1000
+    )
+    return times
+
+
+@dds
+def test_in_lock_step_the_clock_shows_the_time_of_each_frame_and_nothing_else(graph, tmp_path):
+    bag = write_bag(tmp_path / "bag", 4)
+    TinyDetector(graph)
+    times = hear_clock(graph)
+    play_here(graph, bag, loops=2, rate=None, clock_hz=100.0)
+    graph.spin_until(lambda: times and times[-1] == START + 3 * STEP, what="the last time")
+    # Discovery may have cost the first ones, not the second pass.
+    assert without_repeats(times)[-4:] == [START + number * STEP for number in range(4)]
+    assert {(each - START) % STEP for each in times} == {0}
+
+
+@dds
+@pytest.mark.parametrize("stamping", [Stamping.ORIGINAL, Stamping.SHIFTED])
+def test_by_the_clock_time_runs_and_goes_back_only_with_the_stamps(graph, tmp_path, stamping):
+    bag = write_bag(tmp_path / "bag", 12)
+    TinyDetector(graph)
+    times = hear_clock(graph)
+    start = time.monotonic()
+    play_here(graph, bag, loops=2, rate=2.0, clock_hz=200.0, stamping=stamping, timeout_s=0.1)
+
+    def jumps_back() -> list[int]:
+        return [later - earlier for earlier, later in pairwise(times) if later < earlier]
+
+    last = START + (11 if stamping is Stamping.ORIGINAL else 23) * STEP
+    jumps_expected = int(stamping is Stamping.ORIGINAL)
+    graph.spin_until(
+        lambda: len(jumps_back()) >= jumps_expected and times and times[-1] >= last,
+        what="the time of the last frame",
+    )
+    took_ns = (time.monotonic() - start) * 1e9
+    jumps = jumps_back()
+    if stamping is Stamping.ORIGINAL:
+        assert len(jumps) == 1
+        assert jumps[0] >= -12 * STEP
+    else:
+        assert jumps == []
+    assert times[0] >= START
+    assert max(times) - START <= 2 * took_ns
+    # Between frames too: there are more times than frames, and others than theirs.
+    assert len(set(times)) > 24
+    assert {(each - START) % STEP for each in times} != {0}
 
 
 @dds

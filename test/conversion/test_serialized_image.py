@@ -16,15 +16,15 @@ from jetson_detect.conversion.serialized_image import read_image
 from jetson_detect.core.pixels import PixelError
 from jetson_detect.middleware.received_image import ReceivedImage
 
-CHANNELS = {"bgr8": 3, "rgb8": 3, "bgra8": 4, "mono8": 1, "8UC1": 1}
+PIXEL_BYTES = {"bgr8": 3, "rgb8": 3, "bgra8": 4, "mono8": 1, "8UC1": 1, "mono16": 2, "rgba16": 8}
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9)
 
 
 @st.composite
 def images(draw):
-    encoding = draw(st.sampled_from(sorted(CHANNELS)))
+    encoding = draw(st.sampled_from(sorted(PIXEL_BYTES)))
     width, height = draw(st.integers(1, 5)), draw(st.integers(1, 4))
-    step = width * CHANNELS[encoding] + draw(st.integers(0, 5))
+    step = width * PIXEL_BYTES[encoding] + draw(st.integers(0, 5))
     message = Image(width=width, height=height, step=step, encoding=encoding)
     message.is_bigendian = draw(st.integers(0, 1))
     message.header.frame_id = draw(TEXTS)
@@ -61,16 +61,25 @@ def test_a_serialised_image_reads_like_the_typed_message(message, other_byte_ord
     assert header.to_message() == message.header
     expected = pixels_from_image(message)
     assert pixels.format == expected.format
+    is_deep = message.encoding in ("mono16", "rgba16")
+    assert pixels.format.big_endian == (is_deep and message.is_bigendian == 1)
     np.testing.assert_array_equal(pixels.data, expected.data)
     assert pixels.data.strides == expected.data.strides
 
 
 def test_an_image_of_the_middleware_reads_the_same():
     data = np.arange(14, dtype=np.uint8)
-    header, pixels = read_image(ReceivedImage(1, 2, "left", 2, 2, "rgb8", 8, data))
+    header, pixels = read_image(ReceivedImage(1, 2, "left", 2, 2, "rgb8", False, 8, data))
     assert header == FrameHeader(1, 2, "left")
     assert pixels.format.color_order == "RGB"
     np.testing.assert_array_equal(pixels.data, [[[0, 1, 2], [3, 4, 5]], [[8, 9, 10], [11, 12, 13]]])
+
+
+@pytest.mark.parametrize("is_bigendian", [False, True])
+def test_the_higher_bytes_of_the_middlewares_image_are_found(is_bigendian):
+    data = np.array([1, 2, 3, 4], np.uint8)
+    _, pixels = read_image(ReceivedImage(1, 2, "left", 1, 2, "mono16", is_bigendian, 4, data))
+    assert pixels.high_bytes().data.tolist() == [[1, 3] if is_bigendian else [2, 4]]
 
 
 def small_image() -> bytearray:

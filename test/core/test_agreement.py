@@ -67,3 +67,10 @@ def test_empty_pictures_agree():
 def test_different_numbers_of_pictures_cannot_be_compared():
     with pytest.raises(ValueError, match="1 pictures cannot be compared with 2"):
         compare_detections([detections()], [detections(), detections()], 0.5)
+
+
+def test_with_a_threshold_of_0_boxes_that_do_not_touch_match_but_classes_still_tell_apart():
+    ours = [detections((0, 0, 10, 10, 0.9, 0), (0, 0, 10, 10, 0.8, 1))]
+    theirs = [detections((50, 50, 60, 60, 0.9, 0))]
+    agreement = compare_detections(ours, theirs, 0.5, iou_threshold=0.0)
+    assert (agreement.matched, agreement.missed, agreement.extra) == (1, 0, 1)

@@ -308,7 +308,7 @@ class PictureBackend(PipelinedBackend):
         self.asked = name, spec
         return self._take if self._takes_pictures else None
 
-    def _take(self, pixels: Pixels) -> ImageTransform:
+    def _take(self, pixels: Pixels, index: int = 0) -> ImageTransform:
         failure, self.failure = self.failure, None
         if failure is not None:
             raise failure

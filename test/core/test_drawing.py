@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jetson_detect.core.detections import Detections
-from jetson_detect.core.drawing import class_color, draw_detections, to_bgr
+from jetson_detect.core.drawing import class_color, class_label, draw_detections, to_bgr
 from jetson_detect.core.pixels import Pixels
 
 
@@ -57,3 +57,7 @@ def test_a_rotated_box_is_painted_along_its_sides():
     assert painted[70, 50]
     assert not painted[50, 32]
     assert not painted[50, 50]
+
+
+def test_classes_without_a_name_are_told_by_their_index_or_as_unknown():
+    assert [class_label(index, ("ball",)) for index in (0, 7, -1)] == ["ball", "7", "unknown"]

@@ -175,6 +175,21 @@ def test_the_hash_is_that_of_what_is_seen():
     assert len({frame_sha256(each) for each in (frame, *others)}) == 4
 
 
+def test_the_hash_knows_colours_that_have_a_plane_of_their_own_and_the_order_of_bytes():
+    grey = np.full((48, 32), 128, np.uint8)
+    coloured = grey.copy()
+    coloured[32:] = 7
+    deep = np.full((32, 32), 0x1234, np.uint16)
+    frames = [
+        SampleFrame(Pixels.from_array(grey, "nv12")),
+        SampleFrame(Pixels.from_array(coloured, "nv12")),
+        SampleFrame(Pixels.from_array(coloured, "nv21")),
+        SampleFrame(Pixels.from_array(deep.astype("<u2"), "mono16")),
+        SampleFrame(Pixels.from_array(deep.astype(">u2"), "mono16")),
+    ]
+    assert len({frame_sha256(each) for each in frames}) == len(frames)
+
+
 def test_the_hash_of_frames_depends_on_their_order():
     one, two = SampleFrame(plain(1)), SampleFrame(plain(2))
     assert frames_sha256([one, two]) != frames_sha256([two, one])

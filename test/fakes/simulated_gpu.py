@@ -530,9 +530,11 @@ def run_on_cpu(task: Any, machine: Machine) -> None:
 
     table = machine.bytes_at(task.rows, 4 * task.content_height, "letterbox: rows").view(np.uint32)
     rows = int(((table >> 12) + ((table & 4095) > 0)).max()) + 1
-    if task.source_format == SourceFormat.NV12:
-        rows = task.source_height + (rows + 1) // 2
-    row_bytes = task.source_width * SourceFormat(task.source_format).pixel_bytes
+    source = SourceFormat(task.source_format)
+    if source.pixel_format.has_planes:  # the colours are behind all of the brightness
+        rows = min(rows + rows % 2, task.source_height)
+        rows = task.source_height + source.rows_of_bytes(rows) - rows
+    row_bytes = task.source_width * source.pixel_bytes
     values = task.width * task.height * (1 if task.color_order == 2 else 3)
     sizes = {
         "source": task.source_step * (rows - 1) + row_bytes,

@@ -25,17 +25,18 @@ def fill(image: ImageMemory, value: int, **members: object) -> None:
 def test_a_c_image_is_read(slots):
     image = slots.acquire()
     message = Image(height=2, width=3, encoding="mono8", step=4, data=array.array("B", range(8)))
+    message.is_bigendian = 1
     message.header.stamp.sec, message.header.stamp.nanosec = -5, 4_294_967_295
     message.header.frame_id = "vorn-ü"
     assert load_typesupport().fill(message, image.address)
     *members, data = slots.view(image)
-    assert members == [-5, 4_294_967_295, "vorn-ü", 2, 3, "mono8", 4]
+    assert members == [-5, 4_294_967_295, "vorn-ü", 2, 3, "mono8", True, 4]
     assert (data.dtype, data.tolist()) == (np.uint8, list(range(8)))
 
 
 def test_an_empty_image_is_read(slots):
     *members, data = slots.view(slots.acquire())
-    assert members == [0, 0, "", 0, 0, "", 0]
+    assert members == [0, 0, "", 0, 0, "", False, 0]
     assert data.size == 0
 
 

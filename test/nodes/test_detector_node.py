@@ -15,7 +15,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, GetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
@@ -213,8 +213,8 @@ def test_a_frame_without_objects_gets_an_empty_answer(camera):
 
 def test_frames_that_cannot_be_read_cost_themselves_and_one_line(camera):
     process = camera.graph.processes[-1]
-    camera.send(SCENE.image, encoding="16UC1")
-    process.wait_for_output("frame left out (1 so far): encoding '16UC1' is not supported")
+    camera.send(SCENE.image, encoding="32FC1")
+    process.wait_for_output("frame left out (1 so far): encoding '32FC1' is not supported")
     camera.send(SCENE.image, step=7)
     camera.send(SCENE.image, data=array.array("B", b"123"))
     camera.send(SCENE.image, width=0)
@@ -306,7 +306,7 @@ def test_a_disabled_detector_answers_nothing_until_it_is_enabled_again(detector,
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("model", "other"), ("image_topics", ["/x"]), ("image_qos.depth", 7), ("threads", 3)],
+    [("models", ["other"]), ("image_topics", ["/x"]), ("image_qos.depth", 7), ("threads", 3)],
 )
 def test_what_cannot_change_live_is_refused_and_declared_read_only(detector, name, value):
     result = detector.set_parameter("/detector", name, value)
@@ -480,7 +480,7 @@ def test_two_cameras_that_would_share_their_answers_are_refused(graph):
 
 def test_a_camera_of_another_type_or_quality_is_told_apart_from_a_silent_one(graph):
     node = graph.node()
-    node.create_publisher(CompressedImage, "/a/image_raw", 1)
+    node.create_publisher(PointCloud2, "/a/image_raw", 1)
     node.create_publisher(Image, "/b/image_raw", QoSProfile(depth=1, reliability=BEST_EFFORT))
     process = graph.start(
         DETECTOR,
@@ -489,7 +489,7 @@ def test_a_camera_of_another_type_or_quality_is_told_apart_from_a_silent_one(gra
         *("-p", "image_qos.reliability:=reliable", "-p", "silence_warning_s:=1.0"),
     )
     process.wait_for_output("/a/image_raw: 1 publisher(s), but no image for")
-    process.wait_for_output("it publishes sensor_msgs/msg/CompressedImage, not sensor_msgs/msg/I")
+    process.wait_for_output("it publishes sensor_msgs/msg/PointCloud2, not sensor_msgs/msg/Image")
     process.wait_for_output("sends best effort: set image_qos.reliability to best_effort")
     process.wait_for_output("/c/image_raw: no publisher yet")
 

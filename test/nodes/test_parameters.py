@@ -47,6 +47,9 @@ class Config:
     classes: tuple[str, ...] = parameter((), "Classes kept; none for all.")
     sides: tuple[str, ...] = parameter(("left",), "Sides.", choices=("left", "right"))
     scales: tuple[float, ...] = parameter((1.0, 2.0), "Scales.", range=(0, 4))
+    flips: tuple[bool, ...] = parameter((False,), "Which are mirrored.")
+    levels: tuple[int, ...] = parameter((), "Levels.", range=(-3, 9))
+    turns: tuple[int, ...] = parameter((0,), "Turns.", choices=(0, 90))
     image_qos: Quality = parameter(Quality(depth=5), "Images")
 
 
@@ -127,6 +130,9 @@ def test_overrides_of_every_type_are_read(make_node: MakeNode) -> None:
         "classes:=[ball, cup]",
         "sides:=[right, left]",
         "scales:=[0.5]",
+        "flips:=[true, false]",
+        "levels:=[9, -3]",
+        "turns:=[90, 0, 90]",
         "image_qos.reliability:=reliable",
     )
     assert ParameterSet(node, Config).value == Config(
@@ -138,6 +144,9 @@ def test_overrides_of_every_type_are_read(make_node: MakeNode) -> None:
         classes=("ball", "cup"),
         sides=("right", "left"),
         scales=(0.5,),
+        flips=(True, False),
+        levels=(9, -3),
+        turns=(90, 0, 90),
         image_qos=Quality(reliability="reliable", depth=5),
     )
 
@@ -152,6 +161,29 @@ def test_an_integer_is_a_fine_value_of_a_float(make_node: MakeNode) -> None:
     assert node.set_parameters_atomically(given(rate=6)).successful
     assert parameters.value.rate == 6.0
     assert isinstance(parameters.value.rate, float)
+
+
+LIST_TYPES = {
+    "classes": Parameter.Type.STRING_ARRAY,
+    "scales": Parameter.Type.DOUBLE_ARRAY,
+    "flips": Parameter.Type.BOOL_ARRAY,
+    "levels": Parameter.Type.INTEGER_ARRAY,
+}
+
+
+@pytest.mark.parametrize(("name", "ros_type"), LIST_TYPES.items())
+def test_a_list_has_the_type_of_its_items_even_without_any(
+    make_node: MakeNode, name: str, ros_type: Parameter.Type
+) -> None:
+    node = make_node(f"{name}:=[]")
+    parameters = ParameterSet(node, Config)
+    assert getattr(parameters.value, name) == ()
+    assert node.get_parameter(name).type_ == ros_type
+    example = {"classes": ["a"], "scales": [0.5], "flips": [True, False], "levels": [4, -1]}[name]
+    for value in (example, []):
+        assert node.set_parameters_atomically([Parameter(name, ros_type, value)]).successful
+        assert getattr(parameters.value, name) == tuple(value)
+        assert node.get_parameter(name).type_ == ros_type
 
 
 @pytest.mark.parametrize("empty", ["[]", "['']"])
@@ -190,6 +222,19 @@ def test_a_list_of_text_can_be_emptied_by_any_empty_list(
         ("rate:=[]", "parameter 'rate' must be a number from 0.5 to 1000, not nothing"),
         ("count:=2.0", "parameter 'count' must be an integer from 0 to 10, not 2.0"),
         ("enabled:=1", "parameter 'enabled' must be true or false, not 1"),
+        ("flips:=[1, 0]", "parameter 'flips' must be a list of true and false, not 1"),
+        (
+            "flips:=true",
+            "parameter 'flips' must be a list of true and false, not True; write [true, false]",
+        ),
+        ("levels:=[0, 10]", "parameter 'levels' must be a list of integers from -3 to 9, not 10"),
+        ("levels:=[2.0]", "parameter 'levels' must be a list of integers from -3 to 9, not 2.0"),
+        ("levels:=[true]", "parameter 'levels' must be a list of integers from -3 to 9, not True"),
+        (
+            "levels:=2",
+            "parameter 'levels' must be a list of integers from -3 to 9, not 2; write [1, 2]",
+        ),
+        ("turns:=[0, 45]", "parameter 'turns' must be a list with each item one of 0, 90, not 45"),
         ("mode:=slow", "parameter 'mode' must be one of 'fast', 'exact', not 'slow'"),
         (
             "mode:=off",
@@ -340,8 +385,8 @@ def test_the_node_cannot_change_parameters_to_what_is_not_allowed(
 def test_descriptors_tell_tools_what_is_allowed(make_node: MakeNode) -> None:
     node = make_node()
     ParameterSet(node, Config)
-    rate, mode, model, depth = node.describe_parameters(
-        ["rate", "mode", "model", "image_qos.depth"]
+    rate, mode, model, depth, flips, levels, turns = node.describe_parameters(
+        ["rate", "mode", "model", "image_qos.depth", "flips", "levels", "turns"]
     )
     assert rate.description == "Images per second."
     assert rate.type == ParameterType.PARAMETER_DOUBLE
@@ -356,6 +401,10 @@ def test_descriptors_tell_tools_what_is_allowed(make_node: MakeNode) -> None:
     assert model.read_only
     assert depth.description == "Images: Messages kept."
     assert (depth.integer_range[0].from_value, depth.integer_range[0].to_value) == (1, 100)
+    assert flips.type == ParameterType.PARAMETER_BOOL_ARRAY
+    assert levels.type == ParameterType.PARAMETER_INTEGER_ARRAY
+    assert (levels.integer_range[0].from_value, levels.integer_range[0].to_value) == (-3, 9)
+    assert turns.description == "Turns. One of: 0, 90."
 
 
 def test_a_group_may_be_read_only_as_a_whole(make_node: MakeNode) -> None:

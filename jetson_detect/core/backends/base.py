@@ -119,6 +119,24 @@ class OnnxruntimeOptions:
 
 
 @dataclass(frozen=True)
+class BatchOptions:
+    """How many pictures a backend may be given at once."""
+
+    max_size: int = 1
+    """The most pictures of one call, where the file takes as many; memory is taken for them."""
+    on_cpu: bool = False
+    """Whether networks that run on the CPU are given several, too.
+
+    They hardly gain by it (docs/backends.md, "Several cameras, one engine"), and the first of the
+    pictures waits for the last.
+    """
+
+    def largest(self, *, on_cpu: bool) -> int:
+        """Return the most pictures of one call, for a network that runs there."""
+        return self.max_size if self.on_cpu or not on_cpu else 1
+
+
+@dataclass(frozen=True)
 class BackendOptions:
     """How a backend may use the machine."""
 
@@ -128,6 +146,7 @@ class BackendOptions:
     tensorflow: TensorflowOptions = TensorflowOptions()
     tflite: TfliteOptions = TfliteOptions()
     onnxruntime: OnnxruntimeOptions = OnnxruntimeOptions()
+    batch: BatchOptions = BatchOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +163,15 @@ class BackendDescription:
     outputs: tuple[TensorInfo, ...]
     details: Mapping[str, str] = field(default_factory=dict)
     """Anything else worth a line: delegates, threads, profiles."""
+    max_batch: int = 1
+    """How many pictures one call may take, along the first axis of every input and output."""
+    min_batch: int = 1
+    """How many it must be given; of fewer pictures the rest of the input may be anything."""
 
     def __str__(self) -> str:
         details = "".join(f", {key} {value}" for key, value in self.details.items())
+        if self.max_batch > 1:
+            details += f", up to {self.max_batch} pictures at once"
         return (
             f"{self.backend} ({self.runtime}) on {self.device}: "
             f"{self.file.path} [{self.file.precision.value}]{details}"
@@ -168,8 +193,9 @@ class Backend(Protocol):
     def input_arrays(self) -> Mapping[str, NDArray[Any]]:
         """Memory of its own for inputs, by name, which :meth:`run` reads without a copy.
 
-        C-contiguous, in shape and dtype of the description; to be filled in place and given to
-        :meth:`run`.  A backend without such memory has none.
+        C-contiguous, in shape and dtype of the description, for as many pictures as its
+        ``max_batch``; to be filled in place and given to :meth:`run`, as it is or the first
+        pictures of it (``array[:n]``).  A backend without such memory has none.
         """
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
@@ -178,7 +204,8 @@ class Backend(Protocol):
         Parameters
         ----------
         inputs:
-            A tensor for each input, by name, in the dtype of the description.
+            A tensor for each input, by name, in the dtype of the description; all of them of as
+            many pictures, :attr:`BackendDescription.min_batch` to ``max_batch``.
 
         Returns
         -------
@@ -208,12 +235,19 @@ class Backend(Protocol):
 class PicturePreprocessor(Protocol):
     """Makes a network's input of pictures where the network runs."""
 
-    def __call__(self, pixels: Pixels) -> ImageTransform:
-        """Take the picture of the next inference.
+    def __call__(self, pixels: Pixels, index: int = 0) -> ImageTransform:
+        """Take a picture of the next inference.
 
         The input that is missing in the next call of :meth:`Backend.run` or
         :meth:`PipelinedBackend.start` is made of it.  Memory of :meth:`keep` must stay as it is
-        until that inference is finished; other memory may change as soon as this returns.
+        that inference is finished; other memory may change as soon as this returns.
+
+        Parameters
+        ----------
+        pixels:
+            The picture.
+        index:
+            Its place in the batch; pictures are taken in this order, and 0 begins anew.
 
         Returns
         -------

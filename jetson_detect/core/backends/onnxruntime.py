@@ -17,6 +17,7 @@ from jetson_detect.core.backends.base import (
     BackendUnavailableError,
     TensorInfo,
 )
+from jetson_detect.core.backends.batch_sizes import batch_sizes
 from jetson_detect.core.backends.cpu_threads import cpu_threads
 from jetson_detect.core.backends.refusals import (
     import_library,
@@ -61,6 +62,7 @@ _REMEDIES = (
     ("no op registered", "export it for another opset or install a newer onnxruntime"),
 )
 """What to do, by what ONNX Runtime's message contains in lower case."""
+_NOTHING: NDArray[Any] = np.empty(0)
 _ERRORS_ONLY = 3
 """A log severity of ONNX Runtime; 2, its default, tells of every optimisation it did not do."""
 
@@ -70,6 +72,9 @@ class OnnxruntimeBackend(Closing):
 
     Outputs of fixed shape are written into memory that is bound once.  On CUDA the inputs are,
     too; on the CPU they are read from wherever they lie.
+
+    Where the first axis of all inputs is open it takes several pictures at once; outputs that are
+    as long as the input, by the names that the file gives its sizes, have memory for all of them.
     """
 
     def __init__(self, file: ModelFile, options: BackendOptions = BackendOptions()) -> None:
@@ -103,11 +108,22 @@ class OnnxruntimeBackend(Closing):
         self._session: Any = session
         self._inputs = _describe(session.get_inputs(), file)
         self._outputs = _describe(session.get_outputs(), file)
+        sizes = batch_sizes(self._inputs, options.batch.largest(on_cpu=active[0] == _CPU))
         self._binding: Any = session.io_binding()
         self._on_device: dict[str, Any] | None = {} if active[0] in _LIBRARIES else None
         """Inputs in the GPU's memory; None where inference reads them from ours."""
-        self._arrays = self._bind_outputs()
-        self._unfixed = [info for info in self._outputs if info.name not in self._arrays]
+        self._batched: dict[str, NDArray[Any]] = {}
+        """Memory for the outputs of the largest batch."""
+        if sizes.most > 1:
+            axis = session.get_inputs()[0].shape[0]
+            for info, tensor in zip(self._outputs, session.get_outputs()):
+                if isinstance(axis, str) and tensor.shape[:1] == [axis] and all(info.shape[1:]):
+                    self._batched[info.name] = _empty((sizes.most, *info.shape[1:]), info)
+        self._arrays: dict[str, NDArray[Any]] = {}
+        """The outputs that are bound."""
+        self._unfixed: list[TensorInfo] = []
+        self._bound_batch = 0
+        self._bind_outputs(1)
         self._library: Any = library
         self._description = BackendDescription(
             backend="onnxruntime",
@@ -117,6 +133,8 @@ class OnnxruntimeBackend(Closing):
             inputs=self._inputs,
             outputs=self._outputs,
             details=details,
+            max_batch=sizes.most,
+            min_batch=sizes.least,
         )
 
     @property
@@ -136,7 +154,10 @@ class OnnxruntimeBackend(Closing):
             raise was_closed(self._description)
         try:
             for info in self._inputs:
-                self._bind_input(info, inputs[info.name])
+                array = inputs[info.name]
+                self._bind_input(info, array)
+            if self._batched and len(array) != self._bound_batch:
+                self._bind_outputs(len(array))
             for info in self._unfixed:
                 # Anew each time, or it would stay bound to the memory of the last run.
                 self._binding.bind_output(info.name, "cpu")
@@ -170,19 +191,26 @@ class OnnxruntimeBackend(Closing):
             self._binding.bind_ortvalue_input(info.name, value)
         value.update_inplace(array)
 
-    def _bind_outputs(self) -> dict[str, NDArray[Any]]:
-        """Bind memory of our own to outputs of fixed shape, and return it by name."""
-        arrays: dict[str, NDArray[Any]] = {}
+    def _bind_outputs(self, batch: int) -> None:
+        """Bind memory of our own to outputs whose shape is known for so many pictures."""
+        self._bound_batch = batch
+        self._unfixed = []
         for info in self._outputs:
-            if not all(info.shape):
+            largest = self._batched.get(info.name)
+            if largest is not None:
+                array = largest[:batch]
+            elif all(info.shape):
+                array = self._arrays.get(info.name, _NOTHING)
+                if array is _NOTHING:
+                    array = _empty(info.shape, info)
+            else:
+                self._unfixed.append(info)
                 self._binding.bind_output(info.name, "cpu")  # to keep its place in the order
                 continue
-            array: NDArray[Any] = np.empty([size or 0 for size in info.shape], info.dtype)
             self._binding.bind_output(
                 info.name, "cpu", 0, info.dtype.type, array.shape, array.ctypes.data
             )
-            arrays[info.name] = array
-        return arrays
+            self._arrays[info.name] = array
 
     def _all_outputs(self) -> dict[str, NDArray[Any]]:
         """Return outputs of fixed shape, and those whose shape only this run has told."""
@@ -191,6 +219,10 @@ class OnnxruntimeBackend(Closing):
             info.name: self._arrays[info.name] if info.name in self._arrays else value.numpy()
             for info, value in zip(self._outputs, values)
         }
+
+
+def _empty(shape: tuple[int | None, ...], info: TensorInfo) -> NDArray[Any]:
+    return np.empty([size or 0 for size in shape], info.dtype)
 
 
 def _choose_providers(library: Any, named: Sequence[str]) -> list[str]:

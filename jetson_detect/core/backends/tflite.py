@@ -19,6 +19,7 @@ from jetson_detect.core.backends.base import (
     Quantization,
     TensorInfo,
 )
+from jetson_detect.core.backends.batch_sizes import batch_sizes
 from jetson_detect.core.backends.cpu_threads import cpu_threads
 from jetson_detect.core.backends.refusals import (
     inference_failed,
@@ -85,6 +86,9 @@ class TfliteBackend(Closing):
             info.name: np.empty([size or 0 for size in info.shape], info.dtype) for info in outputs
         }
         """What each output is written to, as real numbers."""
+        # An open first axis stays at one: of files that leave it open, few can be resized (shapes
+        # are written into the layers behind it), and on the CPU it gains nothing.
+        sizes = batch_sizes((info for _, info in self._inputs), 1)
         self._description = BackendDescription(
             backend="tflite",
             runtime=runtime,
@@ -93,6 +97,8 @@ class TfliteBackend(Closing):
             inputs=tuple(info for _, info in self._inputs),
             outputs=outputs,
             details={"threads": str(threads), "delegate": _delegate(self._interpreter)},
+            max_batch=sizes.most,
+            min_batch=sizes.least,
         )
 
     @property

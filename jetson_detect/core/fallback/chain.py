@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from jetson_detect.core.backends import BackendError, BackendUnavailableError
 from jetson_detect.core.backends.choice import BackendChoice, MissingChoice
@@ -55,6 +56,10 @@ class _Frame:
     begun: float = 0.0
     """When it was given to its backend, on the monotonic clock."""
     given_to: _Running | None = None
+    begins_call: bool = True
+    """Whether it is the first of the pictures that were given to its backend at once."""
+    ends_call: bool = True
+    """Whether it is the last of them."""
 
 
 @dataclass(eq=False)
@@ -64,6 +69,8 @@ class _Running:
     entry: _Entry
     thread: DetectorThread
     since: float
+    begun: float = 0.0
+    """When it began with the pictures that are being answered, on the monotonic clock."""
     missed: int = 0
     """Deadlines missed in a row."""
 
@@ -165,12 +172,18 @@ class FallbackChain(Closing):
             If no backend is left.
 
         """
-        self.submit(pixels, selection)
+        self.submit(pixels, selection=selection)
         return self.result()
 
     @property
+    def max_batch(self) -> int:
+        """How many frames the running backend takes at once."""
+        detector = self.detector
+        return detector.max_batch if detector is not None else 1
+
+    @property
     def depth(self) -> int:
-        """How many frames to submit ahead of their results, so that the backend is never idle.
+        """How often to submit ahead of the results, so that the backend is never idle.
 
         One more than it holds, if it holds more than one: while its thread waits for the oldest,
         nobody else could begin with the next.
@@ -179,14 +192,15 @@ class FallbackChain(Closing):
         held = detector.depth if detector is not None else 1
         return held + 1 if held > 1 else 1
 
-    def submit(self, pixels: Pixels, selection: Selection) -> None:
-        """Hand a picture over; :meth:`result` has to be called once for each, by the same thread.
+    def submit(self, *pictures: Pixels, selection: Selection) -> None:
+        """Hand pictures over; :meth:`result` has to be called once for each, by the same thread.
 
-        Of more than the backend can hold, the rest waits.
+        Those of one call go into one inference, as far as the backend takes several
+        (:attr:`max_batch`).  Of more than it can hold, the rest waits.
         """
         with self._frame_lock:
             self._take_over()
-            self._frames.append(_Frame(pixels, selection))
+            self._frames.extend(_Frame(pixels, selection) for pixels in pictures)
             if self._running is not None:
                 self._give_all(self._running)
 
@@ -212,8 +226,10 @@ class FallbackChain(Closing):
                     running = self._running or self._open_next(tried)
                     tried.add(running.entry)
                     self._give_all(running)
-                    # Its backend could not begin before it had answered the frame before.
-                    begun = max(self._frames[0].begun, running.thread.answered_at)
+                    frame = self._frames[0]
+                    if frame.begins_call:
+                        # Its backend could not begin before it had answered the frame before.
+                        running.begun = max(frame.begun, running.thread.answered_at)
                     try:
                         detections = running.thread.result(self._patience(running))
                     except PixelError:
@@ -221,7 +237,8 @@ class FallbackChain(Closing):
                     except Exception as error:
                         self._give_up(running, self._reason(error), replacing=True)
                     else:
-                        self._count_missed(running, running.thread.answered_at - begun)
+                        if frame.ends_call:
+                            self._count_missed(running)
                         return detections
             finally:
                 self._frames.popleft()
@@ -277,13 +294,19 @@ class FallbackChain(Closing):
     def _give_all(self, running: _Running) -> None:
         """Give a backend what it does not have yet: also what was lost with the one before it.
 
-        All of it and oldest first, for in this order it answers.
+        All of it and oldest first, for in this order it answers; as many at once as it takes.
         """
-        for frame in self._frames:
-            if frame.given_to is not running:
-                frame.given_to = running
-                frame.begun = time.monotonic()
-                running.thread.submit(frame.pixels, frame.selection)
+        # What it has already comes before what it has not.
+        new = [frame for frame in self._frames if frame.given_to is not running]
+        most = running.thread.detector.max_batch
+        while new:
+            count = _count_alike(new[:most])
+            batch, new = new[:count], new[count:]
+            now = time.monotonic()
+            for frame in batch:
+                frame.given_to, frame.begun = running, now
+                frame.begins_call, frame.ends_call = frame is batch[0], frame is batch[-1]
+            running.thread.submit(*(frame.pixels for frame in batch), selection=batch[0].selection)
 
     def _patience(self, running: _Running) -> float | None:
         """How many seconds to wait for a frame before its backend is given up."""
@@ -292,9 +315,10 @@ class FallbackChain(Closing):
             return None
         return policy.deadline_s * max(1, policy.missed_deadlines - running.missed)
 
-    def _count_missed(self, running: _Running, seconds: float) -> None:
-        """Count frames in a row that came too late; after too many the next goes elsewhere."""
+    def _count_missed(self, running: _Running) -> None:
+        """Count answers in a row that came too late; after too many the next goes elsewhere."""
         policy = self.policy
+        seconds = running.thread.answered_at - running.begun
         late = 0.0 < policy.deadline_s < seconds
         running.missed = running.missed + 1 if late else 0
         if running.missed >= policy.missed_deadlines:
@@ -522,6 +546,12 @@ class FallbackChain(Closing):
     def _tell(self, severity: Severity = Severity.INFO, text: str = "") -> None:
         """Report the status; without a lock, since the listener may ask back."""
         self._on_report(Report(self.status, severity, text))
+
+
+def _count_alike(frames: Sequence[_Frame]) -> int:
+    """Count frames from the first on for which the same is wanted: one call has one selection."""
+    wanted = frames[0].selection
+    return sum(1 for _ in takewhile(lambda frame: frame.selection is wanted, frames))
 
 
 def _too_late(policy: FallbackPolicy) -> str:

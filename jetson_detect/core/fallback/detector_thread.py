@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from jetson_detect.core.closing import Closing
@@ -15,6 +16,16 @@ from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.selection import Selection
 
 _GRACE_S = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """Pictures that the detector has."""
+
+    count: int
+    selection: Selection
+    failure: Exception | None = None
+    """Why it could not begin with them."""
 
 
 class NoAnswerError(RuntimeError):
@@ -32,7 +43,7 @@ class DetectorThread(Closing):
     def __init__(self, make: Callable[[], Detector], name: str) -> None:
         """Start to make a detector; :meth:`wait_until_ready` tells how it went."""
         self._make = make
-        self._frames: SimpleQueue[tuple[Pixels, Selection] | None] = SimpleQueue()
+        self._batches: SimpleQueue[tuple[Sequence[Pixels], Selection] | None] = SimpleQueue()
         self._answers: SimpleQueue[tuple[float, Detector | Detections | Exception]] = SimpleQueue()
         """With the time at which each was there, on the monotonic clock."""
         self._answered_at = 0.0
@@ -72,17 +83,22 @@ class DetectorThread(Closing):
         assert isinstance(answer, Detector)
         self._detector = answer
 
-    def submit(self, pixels: Pixels, selection: Selection) -> None:
-        """Hand a picture over; :meth:`result` is to be called as often as this."""
-        self._frames.put((pixels, selection))
+    def submit(self, *pictures: Pixels, selection: Selection) -> None:
+        """Hand over the pictures of one inference; :meth:`result` is to be called for each.
+
+        At most as many as the detector takes: :attr:`Detector.max_batch`.
+        """
+        self._batches.put((pictures, selection))
 
     def result(self, timeout_s: float | None = None) -> Detections:
         """Wait for what was found in the oldest picture that was handed over and not answered.
 
-        See :meth:`Detector.detect`.
+        See :meth:`Detector.detect`.  What was handed over together is answered together.
 
         Raises
         ------
+        PixelError
+            If this picture is at fault.
         NoAnswerError
             If that takes longer than ``timeout_s`` seconds.  The thread must be closed then: its
             next answer would be this picture's.
@@ -100,7 +116,7 @@ class DetectorThread(Closing):
         Pictures without an answer get none any more.
         """
         self._closing = True
-        self._frames.put(None)
+        self._batches.put(None)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end; return whether it has ended."""
@@ -135,36 +151,40 @@ class DetectorThread(Closing):
                 self._answer(error)
 
     def _answer_frames(self, detector: Detector) -> None:
-        """Keep the backend busy: begin the next picture, if one waits, before ending the last."""
-        begun: deque[Selection | Exception] = deque()
+        """Keep the backend busy: begin the next pictures, if some wait, before ending the last."""
+        begun: deque[_Begun] = deque()
         while not self._closing:
             # More than the depth may be begun: it shrinks when memory runs out.
-            if begun and (len(begun) >= detector.depth or self._frames.empty()):
-                self._answer(_finish(detector, begun.popleft()))
+            if begun and (len(begun) >= detector.depth or self._batches.empty()):
+                self._answer(*_finish(detector, begun.popleft()))
                 continue
-            frame = self._frames.get()
-            if frame is None:
+            batch = self._batches.get()
+            if batch is None:
                 return
-            begun.append(_start(detector, *frame))
-            del frame  # the picture's memory may be the middleware's
+            begun.append(_start(detector, *batch))
+            del batch  # the pictures' memory may be the middleware's
 
-    def _answer(self, answer: Detector | Detections | Exception) -> None:
-        self._answers.put((time.monotonic(), answer))
+    def _answer(self, *answers: Detector | Detections | Exception) -> None:
+        now = time.monotonic()
+        for answer in answers:
+            self._answers.put((now, answer))
 
 
-def _start(detector: Detector, pixels: Pixels, selection: Selection) -> Selection | Exception:
-    """Begin a picture; return its selection, or what its answer has to be instead."""
+def _start(detector: Detector, pictures: Sequence[Pixels], selection: Selection) -> _Begun:
+    """Begin an inference; a failure is told when its answer is due."""
     try:
-        detector.start(pixels)
+        detector.start_batch(pictures)
     except Exception as error:
-        return error
-    return selection
+        return _Begun(len(pictures), selection, error)
+    return _Begun(len(pictures), selection)
 
 
-def _finish(detector: Detector, begun: Selection | Exception) -> Detections | Exception:
-    if isinstance(begun, Exception):
-        return begun
-    try:
-        return detector.finish(begun)
-    except Exception as error:
-        return error
+def _finish(detector: Detector, begun: _Begun) -> Sequence[Detections | Exception]:
+    """Return what came of each picture: the same for all if inference failed."""
+    failure = begun.failure
+    if failure is None:
+        try:
+            return detector.finish_batch(begun.selection)
+        except Exception as error:
+            failure = error
+    return [failure] * begun.count

@@ -26,7 +26,7 @@ NUMBERS = 256
 WIDTHS = {"first": 1, "second": 2, "third": 3}
 """Of the box that each backend finds, in cells of four pixels."""
 
-_SHAPES = {"heatmap": (1, 40, 40, 6), "offset": (1, 40, 40, 2), "size": (1, 40, 40, 2)}
+_SHAPES = {"heatmap": (40, 40, 6), "offset": (40, 40, 2), "size": (40, 40, 2)}
 _NUMBERS_A_ROW = 32
 _MARGIN = 2
 """Cells that are left free, so that no box is clipped."""
@@ -48,6 +48,10 @@ def read(found: Detections) -> tuple[int, str]:
     )
 
 
+def _listed(numbers: list[int]) -> str:
+    return " ".join(map(str, numbers))
+
+
 def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
@@ -66,15 +70,17 @@ def no_obstacle(number: int) -> None:
 class Script:
     """What one backend is to do, and what it did."""
 
-    def __init__(self, name: str = "first", depth: int = 2) -> None:
+    def __init__(self, name: str = "first", depth: int = 2, batch: int = 1) -> None:
         self.name = name
+        self.batch = batch
         self.depth: int | BackendError = depth
         self.at_load: Callable[[], None] = lambda: None
         self.at_start: Callable[[int], None] = no_obstacle
         self.at_finish: Callable[[int], None] = no_obstacle
         """Called with the number of the picture; may raise, and take its time."""
         self.events: list[str] = []
-        """As ``start 1`` and ``finish 1``, of all backends that followed this script."""
+        """As ``start 1`` and ``finish 1``, of all backends that followed this script; of a batch
+        as ``start 1 2``."""
         self.opened = self.closed = 0
 
     def make(self) -> Detector:
@@ -90,14 +96,19 @@ class NumberingBackend(Closing):
 
     def __init__(self, script: Script) -> None:
         self._script = script
-        self._in_flight: deque[int] = deque()
+        self._in_flight: deque[list[int]] = deque()
+        batch = None if script.batch > 1 else 1
         self.description = BackendDescription(
             script.name,
             "script 1.0",
             "CPU",
             choice(script.name).file,
-            (TensorInfo("image", (1, 160, 160, 3), np.dtype(np.float32)),),
-            tuple(TensorInfo(name, shape, np.dtype(np.float32)) for name, shape in _SHAPES.items()),
+            (TensorInfo("image", (batch, 160, 160, 3), np.dtype(np.float32)),),
+            tuple(
+                TensorInfo(name, (batch, *shape), np.dtype(np.float32))
+                for name, shape in _SHAPES.items()
+            ),
+            max_batch=script.batch,
         )
 
     @property
@@ -111,20 +122,24 @@ class NumberingBackend(Closing):
         return self.finish()
 
     def start(self, inputs: Mapping[str, Any]) -> None:
-        number = round(float(inputs["image"][0, 80, 80, 0]) * 255)
-        self._script.events.append(f"start {number}")
-        self._script.at_start(number)
-        self._in_flight.append(number)
+        numbers = [round(float(grey) * 255) for grey in inputs["image"][:, 80, 80, 0]]
+        self._script.events.append(f"start {_listed(numbers)}")
+        for number in numbers:
+            self._script.at_start(number)
+        self._in_flight.append(numbers)
 
     def finish(self) -> Mapping[str, Any]:
-        number = self._in_flight.popleft()
-        self._script.events.append(f"finish {number}")
-        self._script.at_finish(number)
-        row, column = divmod(number, _NUMBERS_A_ROW)
-        outputs = {name: np.zeros(shape, np.float32) for name, shape in _SHAPES.items()}
-        cell = 0, row + _MARGIN, column + _MARGIN
-        outputs["heatmap"][cell][0] = 0.9
-        outputs["size"][cell] = np.log([WIDTHS[self._script.name], 1])
+        numbers = self._in_flight.popleft()
+        self._script.events.append(f"finish {_listed(numbers)}")
+        outputs = {
+            name: np.zeros((len(numbers), *shape), np.float32) for name, shape in _SHAPES.items()
+        }
+        for index, number in enumerate(numbers):
+            self._script.at_finish(number)
+            row, column = divmod(number, _NUMBERS_A_ROW)
+            cell = index, row + _MARGIN, column + _MARGIN
+            outputs["heatmap"][cell][0] = 0.9
+            outputs["size"][cell] = np.log([WIDTHS[self._script.name], 1])
         return outputs
 
     def close(self) -> None:

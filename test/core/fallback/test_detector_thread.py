@@ -26,7 +26,7 @@ def started() -> Iterator[Callable[..., DetectorThread]]:
         script.at_load = lambda: handed_over.wait() and None
         threads.append(thread := DetectorThread(script.make, "test"))
         for number in numbers:
-            thread.submit(picture(number), SELECTION)
+            thread.submit(picture(number), selection=SELECTION)
         handed_over.set()
         thread.wait_until_ready(10.0)
         return thread
@@ -76,7 +76,7 @@ def test_a_picture_behind_which_none_waits_is_finished_at_once(started):
     script = Script(depth=2)
     thread = started(script)
     for number in (1, 2):
-        thread.submit(picture(number), SELECTION)
+        thread.submit(picture(number), selection=SELECTION)
         assert answers(thread, 1) == [number]
     assert script.events == ["start 1", "finish 1", "start 2", "finish 2"]
 
@@ -104,10 +104,10 @@ def test_where_the_depth_shrinks_what_is_begun_is_finished_before_more_is(starte
 def test_what_is_raised_between_pictures_is_an_answer_too(started):
     script = Script()
     thread = started(script)
-    thread.submit(picture(1), SELECTION)
+    thread.submit(picture(1), selection=SELECTION)
     assert answers(thread, 1) == [1]
     script.depth = BackendError("the device is gone")
-    thread.submit(picture(2), SELECTION)
+    thread.submit(picture(2), selection=SELECTION)
     with pytest.raises(BackendError, match="the device is gone"):
         thread.result(10.0)
     assert thread.join(10.0)

@@ -64,7 +64,7 @@ class Bench:
 
     def submit(self, *numbers: int) -> None:
         for number in numbers:
-            self.chain.submit(picture(number), SELECTION)
+            self.chain.submit(picture(number), selection=SELECTION)
 
     def answers(self, count: int) -> list[tuple[int, str]]:
         return [read(self.chain.result()) for _ in range(count)]

@@ -12,6 +12,13 @@ import pytest
 from jetson_detect.core.backends import BackendError, BackendOptions, TensorrtOptions
 from jetson_detect.core.backends.base import PictureBackend, Preprocessing, TensorInfo
 from jetson_detect.core.backends.tensorrt import TensorrtBackend
+from jetson_detect.core.backends.tensorrt.picture_input import _tell_converted
+from jetson_detect.core.backends.tensorrt.source_format import (
+    PictureLayout,
+    SourceFormat,
+    address_of,
+)
+from jetson_detect.core.encodings import PIXEL_FORMATS, PixelError, PixelFormat
 from jetson_detect.core.geometry import ImageTransform
 from jetson_detect.core.model import (
     ColorOrder,
@@ -21,7 +28,8 @@ from jetson_detect.core.model import (
     Layout,
     ModelFile,
 )
-from jetson_detect.core.pixels import PixelError, PixelFormat, Pixels
+from jetson_detect.core.pixel_conversion import PixelConverter
+from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.preprocess import Preprocessor
 
 onnx = pytest.importorskip("onnx", reason="the simulated TensorRT reads models with onnx")
@@ -72,6 +80,13 @@ def picture(width: int = 60, height: int = 30, encoding: str = "bgr8") -> Pixels
     return Pixels.from_array(RANDOM.integers(0, 256, shape, dtype=np.uint8), encoding)
 
 
+def camera_picture(encoding: str, gap: int = 0, width: int = 60, height: int = 30) -> Pixels:
+    """Random bytes in rows that lie ``gap`` bytes apart."""
+    step = width * PIXEL_FORMATS[encoding].pixel_bytes + gap
+    data = RANDOM.integers(0, 256, 3 * height * step, dtype=np.uint8)
+    return Pixels.from_buffer(data, width=width, height=height, step=step, encoding=encoding)
+
+
 def on_the_cpu(pixels: Pixels, spec: InputSpec = SPEC) -> tuple[np.ndarray, ImageTransform]:
     info = TensorInfo("x", (1, 3, spec.height, spec.width), np.dtype(np.float32))
     tensor, transform = Preprocessor(spec, info)(pixels)
@@ -107,6 +122,69 @@ def test_a_picture_becomes_the_tensor_that_the_cpu_would_make(machine, gpu, cuda
         ones = np.ones((1, 3, 16, 24), np.float32)
         assert (backend.run({"x": ones})["y"] == 2).all()
     assert gpu.machine.leaks() == []
+
+
+@pytest.mark.parametrize("encoding", sorted(set(PIXEL_FORMATS) - set(ENCODINGS)))
+def test_every_encoding_of_a_camera_is_taken(machine, gpu, encoding):
+    with load(gpu.plan(doubling())) as backend:
+        preprocess = backend.preprocessor("x", SPEC)
+        packed, padded, kept = (camera_picture(encoding, gap) for gap in (0, 7, 0))
+        parts = [pixels.cropped(6, 4, 30, 20) for pixels in (packed, padded)]
+        assert preprocess.keep(kept.data)
+        for pixels in (packed, *parts, padded, kept, packed):
+            check(backend, preprocess, pixels)
+    assert gpu.machine.leaks() == []
+
+
+def test_mosaics_of_two_sizes_that_shrink_to_one_are_told_apart(machine, gpu):
+    with load(gpu.plan(doubling())) as backend:
+        preprocess = backend.preprocessor("x", SPEC)
+        small, large = (camera_picture("bayer_rggb8", 0, 60 * n, 30 * n) for n in (1, 2))
+        for pixels in (small, large, small):
+            check(backend, preprocess, pixels)
+    assert gpu.machine.leaks() == []
+
+
+@pytest.mark.parametrize("source", list(SourceFormat))
+@pytest.mark.parametrize("gap", [0, 1, 6])
+def test_a_picture_that_is_copied_in_one_piece_has_no_byte_of_what_follows(source, gap):
+    pixels = camera_picture(source.encoding, gap)
+    layout = PictureLayout.of(pixels)
+    last = pixels.planes[-1]
+    end = address_of(last) + sum((n - 1) * s for n, s in zip(last.shape, last.strides)) + 1
+    if source is SourceFormat.NV24 and gap:
+        assert layout is None  # with gaps its colours are further apart than its brightness
+    else:
+        assert layout.size == end - address_of(pixels.data)
+    assert PictureLayout.packed(pixels).size == sum(plane.size for plane in pixels.planes)
+
+
+def test_the_encodings_that_the_kernel_reads_are_not_converted_before(gpu, monkeypatch):
+    def refuse(self: PixelConverter, *arguments: object) -> Pixels:
+        raise AssertionError("converted on the CPU")
+
+    pictures = [camera_picture(name) for name in ("yuyv", "uyvy", "nv12", "nv21", "nv24")]
+    with load(gpu.plan(doubling())) as backend:
+        preprocess = backend.preprocessor("x", SPEC)
+        with monkeypatch.context() as patch:
+            patch.setattr(PixelConverter, "__call__", refuse)
+            for pixels in pictures:
+                preprocess(pixels)
+                backend.run({})
+        luma, two_rows = 60 * 30, 2 * 60 * 30
+        assert gpu.machine.uploads == [two_rows, two_rows, luma * 3 // 2, luma * 3 // 2, luma * 3]
+
+
+def test_an_encoding_that_the_kernel_does_not_read_is_told_once(gpu, caplog):
+    caplog.set_level("INFO")
+    _tell_converted.cache_clear()
+    with load(gpu.plan(doubling())) as backend:
+        preprocess = backend.preprocessor("x", SPEC)
+        for encoding in ("bayer_grbg8", "nv12", "bayer_grbg8", "bayer_grbg16"):
+            check(backend, preprocess, camera_picture(encoding))
+    told = [message for message in caplog.messages if "colours on the CPU" in message]
+    assert len(told) == 1
+    assert "pictures in BAYER_GRBG get" in told[0]
 
 
 def test_rows_may_be_longer_than_their_pixels_or_lie_in_any_order(machine, gpu):

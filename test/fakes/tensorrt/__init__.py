@@ -414,7 +414,7 @@ class IExecutionContext(_Tracked):
         if self._allocators:
             # Shapes of outputs that depend on the data are known when this call returns.
             stream.flush()
-            results = self._compute(addresses)
+            results = self._compute(addresses, self._shapes)
             for name, allocator in self._allocators.items():
                 stored = self._stored(name, results[name])
                 address = self._reallocate(allocator, name, stored.nbytes)
@@ -446,9 +446,11 @@ class IExecutionContext(_Tracked):
             block = MACHINE.blocks.get(addresses[name])
             if block is not None and not results:
                 block.data[:] = POISON
+        # Those of the next inference may be set before this one is reached.
+        shapes = dict(self._shapes)
 
         def work() -> None:
-            for name, result in (results or self._compute(addresses)).items():
+            for name, result in (results or self._compute(addresses, shapes)).items():
                 if (spoil or MACHINE.faults().get("nan_at", 1 << 60) <= MACHINE.executions) and (
                     result.dtype.kind == "f"
                 ):
@@ -461,10 +463,12 @@ class IExecutionContext(_Tracked):
         inference = simulated_gpu.Inference(MACHINE, self._order, work)
         stream.put(inference.launched() if stream.recording is None else inference)
 
-    def _compute(self, addresses: dict[str, int]) -> dict[str, np.ndarray]:
+    def _compute(
+        self, addresses: dict[str, int], shapes: dict[str, tuple[int, ...]]
+    ) -> dict[str, np.ndarray]:
         """Run the network on what lies in memory now."""
         inputs = {}
-        for name, shape in self._shapes.items():
+        for name, shape in shapes.items():
             kind = self.engine.get_tensor_dtype(name).name
             dtype = np.dtype(_STORED[kind])
             size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

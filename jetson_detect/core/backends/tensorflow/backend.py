@@ -17,6 +17,7 @@ from jetson_detect.core.backends.base import (
     BackendOptions,
     TensorInfo,
 )
+from jetson_detect.core.backends.batch_sizes import batch_sizes
 from jetson_detect.core.backends.refusals import (
     import_library,
     inference_failed,
@@ -74,10 +75,13 @@ class TensorflowBackend(Closing):
         self._tf: Any = tf
         self._network: Network | None = network
         self._shares = not process.has_gpu
+        sizes = batch_sizes(network.inputs, options.batch.largest(on_cpu=not process.has_gpu))
         self._memory: dict[str, SharedMemory] = {}
         for info in network.inputs:
-            if all(info.shape):
-                self._take_memory(info, tuple(size or 0 for size in info.shape))
+            first = info.shape[:1] if sizes.most == 1 else (sizes.most,)
+            shape = (*first, *info.shape[1:])
+            if all(shape):
+                self._take_memory(info, tuple(size or 0 for size in shape))
         self._input_arrays = {name: memory.array for name, memory in self._memory.items()}
         self._description = BackendDescription(
             backend="tensorflow",
@@ -87,6 +91,8 @@ class TensorflowBackend(Closing):
             inputs=network.inputs,
             outputs=network.outputs,
             details=process.details,
+            max_batch=sizes.most,
+            min_batch=sizes.least,
         )
 
     @property
@@ -134,13 +140,11 @@ class TensorflowBackend(Closing):
                 "correct 'input' in model.yaml"
             )
         memory = self._memory.get(info.name)
-        if memory is None or memory.array.shape != array.shape:
+        if memory is None or not memory.holds(array.shape):
             memory = self._take_memory(info, array.shape)
         if memory is None:
             return self._tf.constant(array)
-        if array is not memory.array:
-            np.copyto(memory.array, array)
-        return memory.tensor
+        return memory.tensor_of(array)
 
     def _take_memory(self, info: TensorInfo, shape: tuple[int, ...]) -> SharedMemory | None:
         if not self._shares:

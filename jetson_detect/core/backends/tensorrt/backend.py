@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from jetson_detect.core.backends.base import (
     Preprocessing,
     TensorInfo,
 )
+from jetson_detect.core.backends.batch_sizes import BatchSizes, batch_sizes
 from jetson_detect.core.backends.tensorrt.binding import Binding
 from jetson_detect.core.backends.tensorrt.frame_slot import FrameSlot
 from jetson_detect.core.backends.tensorrt.gpu import in_megabytes
@@ -55,9 +56,13 @@ class TensorrtBackend(Closing):
     """A plan file on one GPU.
 
     Where the plan allows one shape only, the constructor infers once and records the inference as a
-    CUDA graph; else shapes are those of the arrays that are given, and memory grows when they do.
+    CUDA graph.  Where only the number of pictures is open and several are wanted, it takes memory
+    for as many and infers once on them; an inference of fewer has its true size.  That is not
+    recorded: each size would need an execution context of its own ("NVIDIA TensorRT Developer
+    Guide", "CUDA Graphs").  Else shapes are those of the arrays that are given, and memory grows
+    when they do.
 
-    Of a plan with one shape two inferences may be in flight (:meth:`start`): each has memory and a
+    In the first two cases two inferences may be in flight (:meth:`start`): each has memory and a
     stream of its own, so that copies and preprocessing of one overlap the inference of the other.
     The inferences themselves follow each other, for they share the memory between layers.
     """
@@ -82,6 +87,9 @@ class TensorrtBackend(Closing):
         self._finalizer = weakref.finalize(self, session.close_if_mine)
         self._mark = library.errors.mark()
         self._shapes: dict[str, Shape] | None = None
+        """Of the inputs, as TensorRT was told last."""
+        self._all_shapes: dict[str, Shape] = {}
+        """Of the inputs, and of the outputs as far as they follow from them."""
         self._growing: tuple[Binding, ...] = ()
         self._next = 0
         """The slot of the next inference."""
@@ -109,9 +117,10 @@ class TensorrtBackend(Closing):
                 for tensor in tensors
                 if tensor.is_input
             }
+            self._sizes = self._find_batch_sizes(options.batch.max_size)
             graph = self._prepare(slot)
             self._description = self._describe(slot, graph)
-            self._depth = 2 if self._has_one_shape and not self._growing else 1
+            self._depth = 2 if self._largest is not None and not self._growing else 1
 
     @property
     def description(self) -> BackendDescription:
@@ -120,17 +129,15 @@ class TensorrtBackend(Closing):
 
     @property
     def input_arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Page-locked arrays of the next inference, where shapes are fixed.
+        """Page-locked arrays of the next inference, for the largest batch, where that is known.
 
         Gone after :meth:`close`.
         """
-        if self._shapes is None or self._session.is_closed or not self._has_one_shape:
-            return {}
-        return self._slots[self._next].input_arrays
+        return {} if self._session.is_closed else self._slots[self._next].input_arrays
 
     @property
     def depth(self) -> int:
-        """2 where shapes are fixed and memory suffices, else 1."""
+        """2 where all but the number of pictures is fixed and memory suffices, else 1."""
         return self._depth
 
     def preprocessor(self, name: str, spec: InputSpec) -> PicturePreparation | None:
@@ -140,6 +147,8 @@ class TensorrtBackend(Closing):
         """
         slot = self._idle_slot()
         tensor, info = slot.inputs[name].tensor, self._input_infos[name]
+        if self._sizes.most > 1:
+            info = replace(info, shape=(1, *info.shape[1:]))
         reason = reason_for_cpu(self._options.preprocessing, spec, tensor, info)
         if reason is None:
             with self._session.in_context("preprocessing cannot be prepared"):
@@ -213,8 +222,22 @@ class TensorrtBackend(Closing):
             slot.results = {}
 
     @property
-    def _has_one_shape(self) -> bool:
-        return all(None not in info.shape for info in self._input_infos.values())
+    def _largest(self) -> dict[str, Shape] | None:
+        """The inputs' shapes of the largest batch; None if more than its size is open."""
+        infos = self._input_infos.values()
+        if all(None not in info.shape for info in infos):
+            return {info.name: _sizes(info) for info in infos}
+        if self._sizes.most == 1:
+            return None
+        return {info.name: (self._sizes.most, *_sizes(info)[1:]) for info in infos}
+
+    def _find_batch_sizes(self, wanted: int) -> BatchSizes:
+        """Return how many pictures the plan takes, of which ``wanted`` are enough."""
+        sizes = batch_sizes(self._input_infos.values(), 0)
+        if sizes.most > 0:
+            return sizes
+        allowed = max((profile.batch_sizes() for profile in self._profiles), key=lambda p: p.most)
+        return BatchSizes(allowed.least, min(allowed.most, max(wanted, allowed.least)))
 
     def _idle_slot(self) -> FrameSlot:
         """Return the slot of the next inference, if it is free."""
@@ -247,10 +270,14 @@ class TensorrtBackend(Closing):
 
     def _prepare(self, slot: FrameSlot) -> str:
         """Infer once, if shapes are known, and record it; return whether there is a graph."""
-        if not self._has_one_shape:
+        largest = self._largest
+        if largest is None:
             return "off (dynamic shapes)"
-        self._fit(slot, {name: _sizes(info) for name, info in self._input_infos.items()})
+        self._fit(slot, largest)
+        slot.keep_inputs()
         self._infer_nothing(slot)
+        if self._sizes.least < self._sizes.most:
+            return "off (batches of several sizes)"
         if not self._options.cuda_graph:
             return "off (tensorrt.cuda_graph)"
         if self._growing:
@@ -294,17 +321,18 @@ class TensorrtBackend(Closing):
 
     def _add_slot(self) -> None:
         """Make the second slot, while nothing is in flight; without memory the depth becomes 1."""
-        first = self._slots[0]
         slot = FrameSlot(self._session, self._tensors)
+        largest = self._largest
+        assert largest is not None
         try:
-            slot.reserve_like(first)
+            self._fit(slot, largest)
         except BackendError as error:
             slot.close()
             self._depth = 1
             _logger.warning("%s: one inference at a time: %s", self._file.path, str(error))
             return
+        slot.keep_inputs()
         try:
-            self._bind(slot)
             self._infer_nothing(slot)
         except BaseException:
             slot.close()  # the next start makes another one
@@ -314,7 +342,15 @@ class TensorrtBackend(Closing):
             self._record_inference(each)
 
     def _fit(self, slot: FrameSlot, shapes: dict[str, Shape]) -> None:
-        """Set the inputs' shapes, and the memory of all tensors."""
+        """Set the inputs' shapes, and the memory of all of a slot's tensors."""
+        if shapes != self._shapes:
+            self._set_shapes(slot, shapes)
+        if slot.shapes != self._all_shapes and slot.reserve(self._all_shapes):
+            self._bound = None
+        self._bind(slot)
+
+    def _set_shapes(self, slot: FrameSlot, shapes: dict[str, Shape]) -> None:
+        """Tell TensorRT the inputs' shapes, and find out those of the outputs."""
         execution: trt.IExecutionContext = self._session.execution
         profile = self._choose_profile(slot, shapes)
         self._shapes = self._bound = None
@@ -329,8 +365,8 @@ class TensorrtBackend(Closing):
                     execution.set_input_shape(name, shapes[name]),
                     f"input '{name}' cannot be {as_text(shapes[name])}",
                 )
-            binding.reserve(shapes[name])
         growing = []
+        all_shapes = dict(shapes)
         for name, binding in slot.outputs.items():
             shape = tuple(int(size) for size in execution.get_tensor_shape(name))
             if min(shape, default=0) < 0:
@@ -340,11 +376,9 @@ class TensorrtBackend(Closing):
                     f"output '{name}' cannot be given an allocator",
                 )
             else:
-                binding.reserve(shape)
+                all_shapes[name] = shape
         self._growing = tuple(growing)
-        slot.results = {name: binding.real for name, binding in slot.outputs.items()}
-        self._bind(slot)
-        self._shapes = shapes
+        self._all_shapes, self._shapes = all_shapes, shapes
 
     def _bind(self, slot: FrameSlot) -> None:
         """Give TensorRT the addresses of a slot's tensors."""
@@ -393,10 +427,10 @@ class TensorrtBackend(Closing):
         pictures = {name: made for name, made in slot.staged.items() if name not in inputs}
         slot.staged.clear()
         shapes = {
-            name: pictures[name].shape if name in pictures else inputs[name].shape
+            name: self._shape_of(pictures[name]) if name in pictures else inputs[name].shape
             for name in self._input_infos
         }
-        if shapes != self._shapes:
+        if shapes != self._shapes or slot.shapes != self._all_shapes:
             self._fit(slot, shapes)
         for name, binding in slot.inputs.items():
             if name not in pictures:
@@ -411,10 +445,17 @@ class TensorrtBackend(Closing):
             slot.lane.settle()  # its memory must be free for the next frame
             raise
 
-    def _enqueue(self, slot: FrameSlot, pictures: Mapping[str, PictureInput]) -> None:
+    def _shape_of(self, pictures: Sequence[PictureInput]) -> Shape:
+        """Return the shape of the input that is made of pictures, perhaps of a few more."""
+        return (max(len(pictures), self._sizes.least), *pictures[0].shape[1:])
+
+    def _enqueue(self, slot: FrameSlot, pictures: Mapping[str, Sequence[PictureInput]]) -> None:
         """Queue copies, preprocessing and inference."""
-        for name, picture in pictures.items():
-            picture.queue(slot.inputs[name].memory)
+        for name, of_input in pictures.items():
+            binding = slot.inputs[name]
+            size = binding.stored.nbytes // len(binding.stored)
+            for index, picture in enumerate(of_input):
+                picture.queue(binding.memory, index * size)
         slot.copy_in(without=pictures)
         before = self._inferred
         if before is not None and before is not slot:
@@ -463,13 +504,15 @@ class TensorrtBackend(Closing):
         )
 
     def _describe(self, slot: FrameSlot, graph: str) -> BackendDescription:
-        session, gpu = self._session, self._session.gpu
+        session, gpu, sizes = self._session, self._session.gpu, self._sizes
         engine: trt.ICudaEngine = session.engine
         major, minor = gpu.compute_capability
         outputs = []
         for name, binding in slot.outputs.items():
             known = self._shapes is not None and binding not in self._growing
             shape = binding.stored.shape if known else binding.tensor.shape
+            if known and sizes.least < sizes.most and binding.tensor.shape[:1] == (-1,):
+                shape = (-1, *shape[1:])
             outputs.append(
                 TensorInfo(
                     name,
@@ -493,6 +536,8 @@ class TensorrtBackend(Closing):
             inputs=tuple(self._input_infos.values()),
             outputs=tuple(outputs),
             details=details,
+            max_batch=sizes.most,
+            min_batch=sizes.least,
         )
 
 

@@ -48,10 +48,15 @@ class Binding:
         """Take an input over; nothing to do if the caller filled our own memory."""
         if self.tensor.storage.converted:
             float32_to_bfloat16(array, self.stored)
-        elif array is not self.stored:
+        elif _address(array) != _address(self.stored):
             np.copyto(self.stored, array)
 
     def convert(self) -> None:
         """Bring an output that was copied to the host into the type that callers get."""
         if self.tensor.storage.converted:
             bfloat16_to_float32(self.stored, self.real)
+
+
+def _address(array: NDArray[Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address

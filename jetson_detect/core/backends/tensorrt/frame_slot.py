@@ -12,6 +12,7 @@ from jetson_detect.core.backends.tensorrt.cuda_graph import CudaGraph
 from jetson_detect.core.backends.tensorrt.lane import Lane
 from jetson_detect.core.backends.tensorrt.picture_input import PictureInput
 from jetson_detect.core.backends.tensorrt.plan_tensors import PlanTensor
+from jetson_detect.core.backends.tensorrt.profiles import Shape
 from jetson_detect.core.backends.tensorrt.session import Session
 
 
@@ -32,24 +33,39 @@ class FrameSlot:
         """Copies of all tensors and the inference."""
         self.inference: CudaGraph | None = None
         """The inference alone."""
-        self.staged: dict[str, PictureInput] = {}
-        """What has a picture for the next inference, by the input's name."""
+        self.staged: dict[str, list[PictureInput]] = {}
+        """What has the pictures for the next inference, by the input's name."""
+        self.input_arrays: Mapping[str, NDArray[Any]] = {}
+        """The page-locked arrays of inputs that callers may fill, of the largest batch."""
+        self.shapes: Mapping[str, Shape] = {}
+        """Of all tensors whose memory is reserved."""
 
-    @property
-    def input_arrays(self) -> Mapping[str, NDArray[Any]]:
-        """The page-locked arrays of inputs that callers may fill."""
-        return {
+    def reserve(self, shapes: Mapping[str, Shape]) -> bool:
+        """See to memory for tensors of these shapes.
+
+        Returns
+        -------
+        Whether addresses may have changed.
+
+        """
+        grown = False
+        for bindings in (self.inputs, self.outputs):
+            for name, binding in bindings.items():
+                if name in shapes:
+                    before = binding.memory.capacity
+                    binding.reserve(shapes[name])
+                    grown = grown or binding.memory.capacity != before
+        self.results = {name: binding.real for name, binding in self.outputs.items()}
+        self.shapes = shapes
+        return grown
+
+    def keep_inputs(self) -> None:
+        """Let callers fill the inputs as they are now, until the end."""
+        self.input_arrays = {
             name: binding.stored
             for name, binding in self.inputs.items()
             if not binding.tensor.storage.converted
         }
-
-    def reserve_like(self, other: FrameSlot) -> None:
-        """See to memory for the same shapes as another slot's."""
-        for own, others in ((self.inputs, other.inputs), (self.outputs, other.outputs)):
-            for name, binding in own.items():
-                binding.reserve(others[name].stored.shape)
-        self.results = {name: binding.real for name, binding in self.outputs.items()}
 
     def close(self) -> None:
         """Give lane and memory back before the session does; nothing may use the slot after it."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +18,14 @@ from jetson_detect.core.backends.tensorrt.letterbox_kernel import ElementType, L
 from jetson_detect.core.backends.tensorrt.profiles import Shape
 from jetson_detect.core.backends.tensorrt.sampling import renumbered, sampling_table, sources_of
 from jetson_detect.core.backends.tensorrt.session import Session
-from jetson_detect.core.backends.tensorrt.source_format import (
-    PictureLayout,
-    SourceFormat,
-    address_of,
-)
+from jetson_detect.core.backends.tensorrt.source_format import PictureLayout, address_of
 from jetson_detect.core.backends.tensorrt.tensor_memory import TensorMemory
 from jetson_detect.core.geometry import ImageTransform
 from jetson_detect.core.model import InputSpec
+from jetson_detect.core.pixel_conversion import PixelConverter
 from jetson_detect.core.pixels import Pixels
+
+_logger = logging.getLogger(__name__)
 
 _GEOMETRIES = 8
 """Layouts of pictures whose tables are kept: cameras that take turns need not make them anew."""
@@ -32,6 +33,7 @@ _GEOMETRIES = 8
 _WORTH_GATHERING = 0.75
 """The share of a picture's rows up to which they are picked one by one."""
 
+_UINT8 = np.dtype(np.uint8)
 _UINT32 = np.dtype(np.uint32)
 
 
@@ -54,6 +56,8 @@ class PictureInput:
     page-locked they are read directly, else they are copied into page-locked memory first.  Where
     CPU and GPU share their memory nothing is copied but that.  That copy leaves out rows that are
     not read: of 1920x1080 made into 640x360 these are two of three.
+
+    Of 16 bits the higher bytes are copied; a Bayer pattern gets its colours on the CPU.
     """
 
     def __init__(
@@ -72,9 +76,12 @@ class PictureInput:
         self._lane = lane
         self._spec = spec
         self._task = LetterboxTask.for_input(spec, tensor, element_type)
+        self._converter = PixelConverter()
         self._zero_copy = session.gpu.memory_mode is MemoryMode.ZERO_COPY
         self._memory = session.memory(f"{tensor.name}: picture")
-        self._geometries: OrderedDict[PictureLayout, _Geometry] = OrderedDict()
+        self._geometries: OrderedDict[tuple[PictureLayout, tuple[int, int]], _Geometry] = (
+            OrderedDict()
+        )
         self._current: _Geometry | None = None
         self._kind: tuple[object, ...] | None = None
         """Shape, strides and format of the last picture: the next is mostly like it."""
@@ -96,11 +103,16 @@ class PictureInput:
             If memory is used up.
 
         """
-        data = pixels.data
-        kind = (data.shape, data.strides, pixels.format)
+        source_size = pixels.size
+        if not pixels.format.is_plain:
+            pixels = self._readable(pixels)
+        data, chroma = pixels.data, pixels.chroma
+        kind: tuple[object, ...] = (source_size, data.shape, data.strides, pixels.format)
+        if chroma is not None:
+            kind += (chroma.strides, address_of(chroma) - address_of(data))
         geometry = self._current
         if geometry is None or kind != self._kind:
-            geometry = self._geometry_of(pixels)
+            geometry = self._geometry_of(pixels, source_size)
             self._kind = kind
         layout, together = geometry.layout, self._together
         address = address_of(data)
@@ -119,11 +131,11 @@ class PictureInput:
             # All rows with what lies between them; other threads run meanwhile.
             ctypes.memmove(staging, address, layout.size)
         else:
-            np.copyto(self._memory.array(data.shape, data.dtype), data)
+            self._pack(pixels)
         return geometry.transform
 
-    def queue(self, tensor: TensorMemory) -> None:
-        """Queue the upload of the picture and the kernel that writes the tensor.
+    def queue(self, tensor: TensorMemory, offset: int = 0) -> None:
+        """Queue the upload of the picture and the kernel that writes the tensor, at a byte of it.
 
         Raises
         ------
@@ -142,11 +154,36 @@ class PictureInput:
                 ctypes.c_size_t(self._size),
                 lane.handle,
             )
-        task.tensor = tensor.address
+        task.tensor = tensor.address + offset
         self._session.letterbox.launch(task, lane.handle)
 
-    def _geometry_of(self, pixels: Pixels) -> _Geometry:
-        """Bring the task in line with pictures like this one."""
+    def _readable(self, pixels: Pixels) -> Pixels:
+        """Return the picture in an encoding that the kernel reads, if there is a way."""
+        if pixels.format.is_bayer:
+            _tell_converted(pixels.format.color_order)
+            spec, transform = self._spec, self._transform_of(pixels.size)
+            size = (transform.content_width, transform.content_height)
+            return self._converter(pixels, spec.color_order.value, size, spec.interpolation)
+        return pixels.high_bytes()
+
+    def _pack(self, pixels: Pixels) -> None:
+        """Copy a picture without what lies between its rows."""
+        packed = self._memory.array((sum(plane.size for plane in pixels.planes),), _UINT8)
+        start = 0
+        for plane in pixels.planes:
+            end = start + plane.size
+            np.copyto(packed[start:end].reshape(plane.shape), plane)
+            start = end
+
+    def _transform_of(self, source_size: tuple[int, int]) -> ImageTransform:
+        """Return how pictures of a size are fitted."""
+        spec = self._spec
+        return ImageTransform.fit(
+            source_size, (spec.width, spec.height), spec.resize, spec.alignment
+        )
+
+    def _geometry_of(self, pixels: Pixels, source_size: tuple[int, int]) -> _Geometry:
+        """Bring the task in line with pictures like this one, which may have been larger."""
         self._kind = None
         layout = PictureLayout.of(pixels)
         self._together = layout is not None
@@ -155,21 +192,21 @@ class PictureInput:
         if layout.size > self._memory.capacity:  # which a larger picture that was refused gave up
             with self._session.in_context("the picture cannot be taken"):
                 self._memory.reserve(layout.size)
-        geometry = self._geometries.get(layout) or self._prepare(layout)
+        geometry = self._geometries.get((layout, source_size))
+        if geometry is None:
+            geometry = self._prepare(layout, source_size)
         self._take(geometry)
         return geometry
 
-    def _prepare(self, layout: PictureLayout) -> _Geometry:
+    def _prepare(self, layout: PictureLayout, source_size: tuple[int, int]) -> _Geometry:
         """Make the tables for a layout, in the place of the oldest where there are too many."""
-        spec = self._spec
-        transform = ImageTransform.fit(
-            (layout.width, layout.height), (spec.width, spec.height), spec.resize, spec.alignment
-        )
-        columns = sampling_table(layout.width, transform.content_width, spec.interpolation)
-        rows = sampling_table(layout.height, transform.content_height, spec.interpolation)
+        interpolation = self._spec.interpolation
+        transform = self._transform_of(source_size)
+        columns = sampling_table(layout.width, transform.content_width, interpolation)
+        rows = sampling_table(layout.height, transform.content_height, interpolation)
         sources = sources_of(rows)
-        # Of NV12 each row of colours belongs to two others; rows with gaps are no plain array.
-        plain = layout.format is not SourceFormat.NV12 and layout.step == layout.row_bytes
+        # Colours have rows of their own; rows with gaps are no plain array.
+        plain = layout.rows == layout.height and layout.step == layout.row_bytes
         few = plain and sources.size <= _WORTH_GATHERING * layout.rows
         entries = np.concatenate([columns, rows, renumbered(rows, sources)])
         with self._session.in_context("the picture cannot be prepared"):
@@ -185,7 +222,7 @@ class PictureInput:
             self._lane.end()
             self._lane.wait()
         geometry = _Geometry(layout, transform, tables, sources if few else None)
-        self._geometries[layout] = geometry
+        self._geometries[layout, source_size] = geometry
         return geometry
 
     def _take(self, geometry: _Geometry) -> None:
@@ -208,3 +245,13 @@ class PictureInput:
         self._size = picked.nbytes
         entries = task.content_width + task.content_height
         task.rows = geometry.tables.address + _UINT32.itemsize * entries
+
+
+@lru_cache
+def _tell_converted(color_order: str) -> None:
+    """Say once of an encoding that it costs the CPU something."""
+    _logger.info(
+        "pictures in %s get their colours on the CPU; the GPU reads BGR, RGB, grey, YUYV, UYVY, "
+        "NV12, NV21 and NV24",
+        color_order,
+    )

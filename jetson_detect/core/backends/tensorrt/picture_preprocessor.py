@@ -60,16 +60,15 @@ class PicturePreparation:
         self._info = info
         self._element_type = element_type
         self._next_slot = next_slot
-        self._pictures: dict[FrameSlot, PictureInput] = {}
-        """Those of this specification; another one for the same input has its own."""
+        self._pictures: dict[tuple[FrameSlot, int], PictureInput] = {}
+        """Those of this specification, by their place; another one has its own."""
 
-    def __call__(self, pixels: Pixels) -> ImageTransform:
-        """Take the picture of the next inference; see :class:`PicturePreprocessor`."""
+    def __call__(self, pixels: Pixels, index: int = 0) -> ImageTransform:
+        """Take a picture of the next inference; see :class:`PicturePreprocessor`."""
         slot = self._next_slot()
-        name = self._info.name
-        picture = self._pictures.get(slot)
+        picture = self._pictures.get((slot, index))
         if picture is None:
-            picture = self._pictures[slot] = PictureInput(
+            picture = self._pictures[slot, index] = PictureInput(
                 self._session,
                 slot.lane,
                 self._spec,
@@ -77,9 +76,13 @@ class PicturePreparation:
                 self._element_type,
                 self._spec.tensor_shape,
             )
-        slot.staged.pop(name, None)
-        transform = picture.stage(pixels)
-        slot.staged[name] = picture
+        staged = slot.staged.pop(self._info.name, [])[:index]
+        try:
+            transform = picture.stage(pixels)
+            staged.append(picture)
+        finally:
+            if staged:
+                slot.staged[self._info.name] = staged
         return transform
 
     def keep(self, memory: NDArray[np.uint8]) -> bool:

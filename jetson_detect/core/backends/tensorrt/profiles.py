@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from jetson_detect.core.backends.batch_sizes import BatchSizes
+
 Shape = tuple[int, ...]
 
 
@@ -41,6 +43,14 @@ class Profile:
     def holds(self, shapes: Mapping[str, Shape]) -> bool:
         """Say whether all shapes lie inside."""
         return all(span.holds(shapes[name]) for name, span in self.ranges.items())
+
+    def batch_sizes(self) -> BatchSizes:
+        """How many pictures it allows, if that is what it leaves open in all inputs alike."""
+        spans = list(self.ranges.values())
+        sizes = {BatchSizes(span.minimum[0], span.maximum[0]) for span in spans if span.minimum}
+        if len(sizes) != 1 or any(span.minimum[1:] != span.maximum[1:] for span in spans):
+            return BatchSizes()
+        return sizes.pop()
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {span}" for name, span in self.ranges.items())

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.core.backends.tensorrt.sampling import LARGEST_SOURCE
-from jetson_detect.core.pixels import PixelError, PixelFormat, Pixels
+from jetson_detect.core.encodings import PIXEL_FORMATS, PixelError, PixelFormat
+from jetson_detect.core.pixels import Pixels
 
 
 class SourceFormat(IntEnum):
@@ -26,36 +27,34 @@ class SourceFormat(IntEnum):
     """``yuv422``: two pixels in U Y V Y."""
     NV12 = 7
     """A plane of Y, below it half as many rows of U and V in turn."""
+    NV21 = 8
+    """The same with V and U in turn."""
+    NV24 = 9
+    """A plane of Y, below it as many rows, each twice as long, of U and V in turn."""
+
+    @property
+    def encoding(self) -> str:
+        """Its name as an encoding."""
+        return self.name.lower()
+
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """What its bytes mean."""
+        return PIXEL_FORMATS[self.encoding]
 
     @property
     def pixel_bytes(self) -> int:
         """Bytes from one pixel of a row to the next."""
-        return _PIXEL_BYTES[self]
+        return self.pixel_format.pixel_bytes
 
-    @property
-    def shares_columns(self) -> bool:
-        """Whether two columns share their colour, so that the width has to be even."""
-        return self >= SourceFormat.YUYV
-
-    @property
-    def shares_rows(self) -> bool:
-        """Whether two rows share their colour, so that the height has to be even."""
-        return self is SourceFormat.NV12
+    def rows_of_bytes(self, height: int) -> int:
+        """Return how many rows as long as one of the picture it has, with those of colours."""
+        if not self.pixel_format.has_planes:
+            return height
+        return 3 * height if self is SourceFormat.NV24 else height * 3 // 2
 
 
-_FORMATS = {
-    ("BGR", 3): SourceFormat.BGR8,
-    ("RGB", 3): SourceFormat.RGB8,
-    ("BGR", 4): SourceFormat.BGRA8,
-    ("RGB", 4): SourceFormat.RGBA8,
-    ("GRAY", 1): SourceFormat.MONO8,
-    ("YUYV", 2): SourceFormat.YUYV,
-    ("UYVY", 2): SourceFormat.UYVY,
-    ("NV12", 1): SourceFormat.NV12,
-}
-"""By colour order and channels of a :class:`PixelFormat`."""
-
-_PIXEL_BYTES = {source: channels for (_, channels), source in _FORMATS.items()}
+_BY_FORMAT = {source.pixel_format: source for source in SourceFormat}
 
 _ROOM_FOR_PADDING = 2
 """Rows that are longer than this many times their pixels are copied one by one: the picture is a
@@ -64,7 +63,7 @@ part of a larger one, and what lies between would be copied in vain."""
 
 def source_format_of(pixel_format: PixelFormat) -> SourceFormat | None:
     """Return the kernel's name for a format; None if it knows none."""
-    return _FORMATS.get((pixel_format.color_order, pixel_format.channels))
+    return _BY_FORMAT.get(pixel_format)
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class PictureLayout:
     height: int
     """Pixels."""
     rows: int
-    """Rows of bytes; of NV12 half as many again as the height."""
+    """Rows of bytes, :meth:`SourceFormat.rows_of_bytes`."""
     row_bytes: int
     """Bytes of a row's pixels."""
     step: int
@@ -102,6 +101,8 @@ class PictureLayout:
         packed = cls.packed(pixels)
         step: int = data.strides[0]
         together = data.strides[1:] == ((data.shape[2], 1) if data.ndim == 3 else (1,))
+        if pixels.chroma is not None:
+            together = together and _follows(pixels.chroma, data, packed)
         if together and packed.row_bytes <= step <= _ROOM_FOR_PADDING * packed.row_bytes:
             return cls(
                 packed.format, packed.width, packed.height, packed.rows, packed.row_bytes, step
@@ -130,16 +131,22 @@ class PictureLayout:
                 f"a {width}x{height} picture has more than {LARGEST_SOURCE} pixels in a row or "
                 "column: set tensorrt.preprocessing to cpu"
             )
-        if (source_format.shares_columns and width % 2) or (
-            source_format.shares_rows and height % 2
-        ):
-            raise PixelError(
-                f"a {width}x{height} picture in {source_format.name} has half a colour: the camera "
-                "has to publish an even size"
-            )
-        rows: int = pixels.data.shape[0]
-        row_bytes = width * source_format.pixel_bytes
+        pixels.format.require_size(width, height)
+        rows = source_format.rows_of_bytes(height)
+        row_bytes = width * pixels.format.pixel_bytes
         return cls(source_format, width, height, rows, row_bytes, row_bytes)
+
+
+def _follows(chroma: NDArray[np.uint8], data: NDArray[np.uint8], packed: PictureLayout) -> bool:
+    """Whether the kernel finds the colours: right below, in rows of the same step."""
+    step: int = data.strides[0]
+    chroma_step = step
+    if packed.format is SourceFormat.NV24:  # what a row lacks would come twice, then not at all
+        if step != packed.row_bytes:
+            return False
+        chroma_step = 2 * step
+    apart = address_of(chroma) - address_of(data)
+    return chroma.strides == (chroma_step, 2, 1) and apart == packed.height * step
 
 
 def address_of(array: NDArray[np.uint8]) -> int:

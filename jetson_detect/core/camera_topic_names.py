@@ -1,0 +1,20 @@
+"""What the name of a topic of images tells of it."""
+
+from __future__ import annotations
+
+COMPRESSED_SUFFIX = "/compressed"
+"""What image_transport puts behind the name of the topic whose images it compresses."""
+
+_NEVER_CAMERAS = ("debug_image", "compressedDepth")
+"""Last parts of names: what detectors paint, also other detectors, who would paint upon what they
+are painted; and depth, which is no picture."""
+
+
+def base_topic(topic: str) -> str:
+    """Return the name without what image_transport puts behind it: front/image_raw."""
+    return topic.removesuffix(COMPRESSED_SUFFIX)
+
+
+def may_be_camera(topic: str) -> bool:
+    """Whether a name is neither that of a debug image, raw or compressed, nor of depth."""
+    return base_topic(topic).rpartition("/")[2] not in _NEVER_CAMERAS

@@ -1,0 +1,1 @@
+"""What became of a replay, as one HTML file for people."""
