@@ -32,6 +32,7 @@ from jetson_detect.nodes.builder_config import BuilderConfig
 from jetson_detect.nodes.detector_config import DetectorConfig
 from jetson_detect.nodes.parameters import specifications
 from jetson_detect.nodes.scene_camera_node import SceneCameraConfig
+from jetson_detect.nodes.tracker_config import TrackerConfig
 from jetson_detect.share import find_model
 from jetson_detect.transport import shared_memory_environment
 
@@ -84,14 +85,32 @@ def test_a_launch_file_is_valid_python_that_describes_a_launch(file):
 
 
 def test_detect_launch_sets_only_parameters_that_the_detector_has():
-    assert keys_of("detect.launch.py", "_PARAMETERS") <= parameters_of(DetectorConfig)
+    assert keys_of("detect.launch.py", "PARAMETERS") <= parameters_of(DetectorConfig)
 
 
 def test_detect_launch_sets_only_parameters_that_the_builder_has():
-    shared = set(literal_of("detect.launch.py", "_SHARED_PARAMETERS"))
-    own = keys_of("detect.launch.py", "_BUILDER_PARAMETERS")
+    shared = set(literal_of("detect.launch.py", "SHARED_PARAMETERS"))
+    own = keys_of("detect.launch.py", "BUILDER_PARAMETERS")
     assert own | shared <= parameters_of(BuilderConfig)
-    assert shared <= keys_of("detect.launch.py", "_PARAMETERS")
+    assert shared <= keys_of("detect.launch.py", "PARAMETERS")
+
+
+def test_detect_and_track_launch_sets_only_parameters_that_the_tracker_has():
+    own = keys_of("detect_and_track.launch.py", "TRACKER_PARAMETERS")
+    shared = set(literal_of("detect.launch.py", "SHARED_PARAMETERS"))
+    assert own | shared <= parameters_of(TrackerConfig)
+
+
+def test_no_two_parameters_of_detect_and_track_launch_share_an_argument():
+    """Those of all nodes are arguments side by side."""
+    tables = [
+        keys_of("detect.launch.py", name)
+        for name in ("ARGUMENTS", "PARAMETERS", "BUILDER_PARAMETERS")
+    ]
+    tables += [
+        keys_of("detect_and_track.launch.py", name) for name in ("ARGUMENTS", "TRACKER_PARAMETERS")
+    ]
+    assert sum(map(len, tables)) == len(set().union(*tables))
 
 
 def test_demo_launch_sets_only_parameters_that_the_camera_has():
@@ -105,7 +124,7 @@ def test_demo_launch_passes_only_arguments_that_detect_launch_declares():
     assert isinstance(passed, ast.Call)
     assert isinstance(passed.func, ast.Attribute)
     assert literal_keys(passed.func.value) <= (
-        keys_of("detect.launch.py", "_ARGUMENTS") | keys_of("detect.launch.py", "_PARAMETERS")
+        keys_of("detect.launch.py", "ARGUMENTS") | keys_of("detect.launch.py", "PARAMETERS")
     )
 
 
@@ -160,6 +179,8 @@ class Launched:
 
     def __init__(self, graph: Any, folder: Path, file: str, arguments: tuple[str, ...]) -> None:
         self.graph = graph
+        self.one_process = ""
+        """What detect_and_track.launch.py was given."""
         self.share = installed_prefix() / "share" / "jetson_detect"
         (folder / "run_launch_file.py").write_text(RUNNER)
         path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
@@ -319,11 +340,98 @@ def builder_given(
     )
 
 
+PROCESSES = {
+    "false": ["tracker_node", "detector_node", "builder_node"],
+    "true": ["detect_and_track"],
+}
+"""By ``one_process``."""
+TRACKING_GIVEN: dict[str, str] = {
+    **GIVEN,
+    "build": "true",
+    "precisions": "int8",
+    "tracker_name": "follower",
+    "detection_topics": "[/front/detections, elsewhere]",
+    "algorithm": "my_tracking:make",
+    "publish": "all",
+    "max_age_s": "2",
+    "min_hits": "5",
+    "per_class": "false",
+    "smoothing": "0.5",
+}
+TRACKERS_FILE = """
+/**:
+  ros__parameters:
+    max_age_s: 9.0
+    new_track_score: 0.75
+    detections_qos: {reliability: reliable}
+follower:
+  ros__parameters:
+    min_hits: 9
+"""
+ARRIVES_AT_THE_TRACKER: dict[str, Any] = {
+    "detection_topics": ["/front/detections", "elsewhere"],
+    "algorithm": "my_tracking:make",
+    "publish": "all",
+    "max_age_s": 2.0,
+    "min_hits": 5,
+    "per_class": False,
+    "smoothing": 0.5,
+    "use_sim_time": True,
+    "autostart": False,
+    "new_track_score": 0.75,
+    "detections_qos.reliability": "reliable",
+}
+
+
+@pytest.fixture(scope="module", params=PROCESSES, ids=["three processes", "one process"])
+def tracking_given(
+    request: Any, shared_graph: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Launched:
+    """All arguments of detect_and_track.launch.py, in a namespace for each way to run them."""
+    installed_prefix()
+    folder = tmp_path_factory.mktemp("given")
+    files = {
+        "params_file": DETECTORS_FILE,
+        "builder_params_file": BUILDERS_FILE,
+        "tracker_params_file": TRACKERS_FILE,
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    given = {
+        **TRACKING_GIVEN,
+        **{name: str(folder / name) for name in files},
+        "one_process": request.param,
+        "namespace": NAMESPACES[request.param].strip("/"),
+        "model": "demo",
+    }
+    arguments = [f"{name}:={value}" for name, value in given.items()]
+    launched = Launched(shared_graph, folder, "detect_and_track.launch.py", tuple(arguments))
+    launched.one_process = request.param
+    return launched
+
+
+NAMESPACES = {"false": "/yard/apart", "true": "/yard/together"}
+
+
+def test_these_tests_give_every_argument_of_detect_and_track():
+    arguments = keys_of("detect_and_track.launch.py", "ARGUMENTS")
+    parameters = keys_of("detect_and_track.launch.py", "TRACKER_PARAMETERS")
+    of_the_detector = GIVEN.keys() | {"build", "precisions"}
+    assert TRACKING_GIVEN.keys() | {"one_process", "tracker_params_file"} == (
+        arguments | parameters | of_the_detector
+    )
+    assert parameters <= ARRIVES_AT_THE_TRACKER.keys()
+    defaults = {each.name: each.default for each in specifications(TrackerConfig)}
+    assert not [
+        name for name, value in ARRIVES_AT_THE_TRACKER.items() if defaults.get(name) == value
+    ]
+
+
 def test_these_tests_give_every_argument():
-    arguments = keys_of("detect.launch.py", "_ARGUMENTS")
-    parameters = keys_of("detect.launch.py", "_PARAMETERS")
-    own = keys_of("detect.launch.py", "_BUILDER_PARAMETERS")
-    shared = set(literal_of("detect.launch.py", "_SHARED_PARAMETERS"))
+    arguments = keys_of("detect.launch.py", "ARGUMENTS")
+    parameters = keys_of("detect.launch.py", "PARAMETERS")
+    own = keys_of("detect.launch.py", "BUILDER_PARAMETERS")
+    shared = set(literal_of("detect.launch.py", "SHARED_PARAMETERS"))
     files = {"params_file", "builder_params_file"}
     assert GIVEN.keys() | BUILDER_GIVEN.keys() | files == arguments | parameters | own
     assert ARRIVES.keys() == parameters
@@ -434,6 +542,79 @@ def test_log_level_and_dds_profile_reach_the_builder(builder_given):
     assert builder_given.parameter(FIELD_BUILDER, "autostart") is False
     assert "waiting to be configured" not in builder_given.process.output
     assert builder_given.environment("builder_node")[PROFILE] == ""
+
+
+@pytest.mark.dds
+@pytest.mark.parametrize("name", ARRIVES_AT_THE_TRACKER)
+def test_an_argument_or_the_trackers_file_reaches_the_tracker(tracking_given, name):
+    node = f"{NAMESPACES[tracking_given.one_process]}/follower"
+    value = tracking_given.parameter(node, name)
+    assert value == ARRIVES_AT_THE_TRACKER[name]
+    assert type(value) is type(ARRIVES_AT_THE_TRACKER[name])
+
+
+@pytest.mark.dds
+def test_what_is_for_detector_and_builder_reaches_them_beside_a_tracker(tracking_given):
+    namespace = NAMESPACES[tracking_given.one_process]
+    for name, value in {**ARRIVES, **ARRIVES_FROM_THE_FILE, "model": "demo"}.items():
+        assert tracking_given.parameter(f"{namespace}/eye", name) == value, name
+    for name, value in (("precisions", ["int8"]), ("workspace_mb", 77), ("models", ["demo"])):
+        assert tracking_given.parameter(f"{namespace}/engine_builder", name) == value
+
+
+@pytest.mark.dds
+def test_detector_tracker_and_builder_run_in_as_many_processes_as_asked_for(tracking_given):
+    namespace = NAMESPACES[tracking_given.one_process]
+    for name in ("follower", "eye", "engine_builder"):
+        assert tracking_given.state(f"{namespace}/{name}") == State.PRIMARY_STATE_UNCONFIGURED
+    for executable in [*PROCESSES["false"], *PROCESSES["true"]]:
+        started = executable in PROCESSES[tracking_given.one_process]
+        assert len(tracking_given.pids(executable)) == started
+        if started:
+            assert tracking_given.environment(executable)[PROFILE] == ""
+    # The log level arrived, and no node was told what is for another.
+    assert "waiting to be configured" not in tracking_given.process.output
+    assert "there is no parameter" not in tracking_given.process.output
+
+
+@pytest.mark.dds
+@pytest.mark.parametrize("one_process", PROCESSES)
+def test_tracks_come_beside_the_detections_of_the_cameras_that_are_named(
+    launch, graph, one_process
+):
+    pytest.importorskip("trackforge", reason="trackforge is not installed")
+    arrays: list[Detection2DArray] = []
+    graph.node().create_subscription(Detection2DArray, "/front/tracks", arrays.append, 10)
+    running = launch(
+        "detect_and_track.launch.py",
+        "image_topics:=/front/image_raw, /rear/image_raw",
+        "score_threshold:=0.1",
+        f"one_process:={one_process}",
+    )
+    camera = ("-r", "__ns:=/front", "-p", "rate:=15.0")
+    graph.start("jetson_detect.commands.scene_camera", "--ros-args", *camera)
+    graph.spin_until(lambda: any(each.detections for each in arrays), what="tracks")
+    assert running.parameter("/tracker", "detection_topics") == [
+        "/front/detections",
+        "/rear/detections",
+    ]
+    assert all(detection.id for array in arrays for detection in array.detections)
+    assert running.process.stop() == 0
+    for number, executable in enumerate(PROCESSES[one_process][:2], 1):
+        assert f"[{executable}-{number}]: process has finished cleanly" in running.process.output
+
+
+@pytest.mark.dds
+@pytest.mark.parametrize("one_process", PROCESSES)
+def test_without_its_library_the_tracker_is_reported_with_the_remedy(launch, tmp_path, one_process):
+    (tmp_path / "trackforge.py").write_text("raise ImportError('taken away')")
+    running = launch("detect_and_track.launch.py", f"one_process:={one_process}")
+    running.process.wait_for_output(f"[{PROCESSES[one_process][0]}-1]: process has died")
+    assert "pip install 'trackforge" in running.process.output
+    if one_process == "false":
+        running.process.wait_for_output("detecting: /image_raw -> /detections")
+    else:
+        running.process.wait()  # nothing runs any more, so the launch ends by itself
 
 
 @pytest.mark.dds
@@ -580,6 +761,24 @@ def test_an_argument_that_cannot_be_read_is_named_and_nothing_starts(launch, arg
     assert not running.pids("detector_node")
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "score_threshold:=high",
+        "one_process:=perhaps",
+        "max_age_s:=long",
+        "tracker_params_file:=/no/such/file.yaml",
+        "image_topics:=/robot*/image_raw",
+    ],
+)
+def test_what_detect_and_track_cannot_read_is_named_and_nothing_starts(launch, argument):
+    running = launch("detect_and_track.launch.py", argument)
+    assert running.process.wait() == 1
+    assert argument.partition(":=")[0] in running.process.output
+    assert argument.partition(":=")[2] in running.process.output
+    assert "process started" not in running.process.output
+
+
 def test_a_parameter_file_of_the_builder_that_is_missing_is_named_and_nothing_starts(launch):
     running = launch("detect.launch.py", "build:=true", "builder_params_file:=/no/such/file.yaml")
     assert running.process.wait() == 1
@@ -621,5 +820,8 @@ def test_the_arguments_are_described(launch, tmp_path, file):
         timeout=60,
     ).stdout
     described = dict(line.split(" | ") for line in output.splitlines() if " | " in line)
-    assert keys_of(file, "_ARGUMENTS") <= described.keys()
+    table = "_ARGUMENTS" if file == "demo.launch.py" else "ARGUMENTS"
+    assert keys_of(file, table) <= described.keys()
+    if file == "detect_and_track.launch.py":
+        assert keys_of("detect.launch.py", "ARGUMENTS") <= described.keys()
     assert all(len(text) > 10 for text in described.values())
