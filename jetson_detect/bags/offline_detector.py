@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from types import TracebackType
 
-from jetson_detect.core.backends import BackendError, BackendOptions, open_file
+from jetson_detect.core.backends import BackendError, BackendOptions
 from jetson_detect.core.backends.choice import (
     AUTO,
     NO_ENGINES,
-    BackendChoice,
     check_names,
     find_choices,
     has_gpu,
 )
+from jetson_detect.core.closing import Closing
 from jetson_detect.core.detector import Detector
+from jetson_detect.core.detector_loading import load_detector
 from jetson_detect.core.engines.cache import EngineCache
 from jetson_detect.core.engines.cache_folder import CacheError, default_cache_folder
 from jetson_detect.core.engines.engine_files import EngineFiles
@@ -65,7 +65,7 @@ class OfflineOptions:
         return replace(Selection.from_thresholds(model.thresholds), **given)  # type: ignore[arg-type]
 
 
-class OfflineDetector:
+class OfflineDetector(Closing):
     """A detector, warm, and how it was chosen; a context manager.
 
     Unlike the node's, it stays with its backend: a run in which another one took over half way
@@ -94,9 +94,10 @@ class OfflineDetector:
             engines = _find_engines(model, options.backends, stack)
             choices, missing = find_choices(model, options.backends, options.precision, engines)
             refusals = [f"{each.backend}: {each.reason}" for each in missing if each.expected]
+            run_options = BackendOptions(threads=options.threads)
             for choice in choices:
                 try:
-                    self.detector = _open(model, choice, BackendOptions(threads=options.threads))
+                    self.detector = load_detector(model, run_options, choice)
                 except (BackendError, ValueError) as error:
                     refusals.append(f"{choice}: {error}")
                 else:
@@ -124,15 +125,8 @@ class OfflineDetector:
             "precision": running.file.precision.value,
         }
 
-    def __enter__(self) -> OfflineDetector:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the detector; may be called twice."""
         self._stack.close()
 
 
@@ -145,14 +139,3 @@ def _find_engines(model: ModelSpec, names: Sequence[str], stack: ExitStack) -> E
     except CacheError as error:
         return EngineFiles(refusals=(str(error),))
     return lookup.find(model)
-
-
-def _open(model: ModelSpec, choice: BackendChoice, options: BackendOptions) -> Detector:
-    backend = open_file(choice.backend, choice.file, options)
-    try:
-        detector = Detector(model, backend)
-        detector.warm_up()
-    except BaseException:
-        backend.close()
-        raise
-    return detector

@@ -16,6 +16,7 @@ from jetson_detect.conversion.camera_diagnostics import to_camera_status
 from jetson_detect.core.backends.choice import check_names
 from jetson_detect.core.board_health import BoardFiles, BoardWatch
 from jetson_detect.core.camera_statistics import DropReason
+from jetson_detect.core.detector_loading import load_detector
 from jetson_detect.core.fallback import Report
 from jetson_detect.core.model import load_model
 from jetson_detect.core.selection import Selection
@@ -33,12 +34,7 @@ from jetson_detect.nodes.frame_worker import FrameWorker, Service
 from jetson_detect.nodes.managed_node import ManagedNode, reports_failure
 from jetson_detect.nodes.model_exchange import ModelExchange
 from jetson_detect.nodes.parameters import ParameterError, ParameterSet
-from jetson_detect.nodes.running_model import (
-    MakeDetector,
-    RunningModel,
-    check_classes,
-    make_detector,
-)
+from jetson_detect.nodes.running_model import MakeDetector, RunningModel, check_classes
 from jetson_detect.nodes.selection_in_force import selection_in_force, without_own_thresholds
 
 _WORKER_STOP_S = 10.0
@@ -62,7 +58,7 @@ class DetectorNode(ManagedNode):
         self,
         node_name: str = "detector",
         *,
-        make_detector: MakeDetector = make_detector,
+        make_detector: MakeDetector = load_detector,
         **arguments: object,
     ) -> None:
         """Declare the parameters.

@@ -10,7 +10,7 @@ from functools import partial
 from rclpy.lifecycle import LifecycleNode
 
 from jetson_detect.conversion.detection_writer_check import difference_from_typed_path
-from jetson_detect.core.backends import BackendOptions, open_file
+from jetson_detect.core.backends import BackendOptions
 from jetson_detect.core.backends.choice import (
     NO_ENGINES,
     BackendChoice,
@@ -19,6 +19,7 @@ from jetson_detect.core.backends.choice import (
 )
 from jetson_detect.core.closing import Closing
 from jetson_detect.core.detector import Detector
+from jetson_detect.core.detector_loading import load_detector
 from jetson_detect.core.engines.cache_folder import CacheError
 from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.engines.lookup import EngineLookup
@@ -36,25 +37,6 @@ Choices = tuple[tuple[BackendChoice, ...], tuple[MissingChoice, ...]]
 MakeDetector = Callable[[ModelSpec, BackendOptions, BackendChoice], Detector]
 
 
-def make_detector(model: ModelSpec, options: BackendOptions, choice: BackendChoice) -> Detector:
-    """Load a backend and run it once.
-
-    Raises
-    ------
-    BackendError, ModelError, ValueError
-        If it does not load, does not fit the model or does not run.
-
-    """
-    backend = open_file(choice.backend, choice.file, options)
-    try:
-        detector = Detector(model, backend)
-        detector.warm_up()
-    except BaseException:
-        backend.close()
-        raise
-    return detector
-
-
 class RunningModel(Closing):
     """One model, ready to answer frames once it is made."""
 
@@ -64,7 +46,7 @@ class RunningModel(Closing):
         name: str,
         model: ModelSpec,
         config: Callable[[], DetectorConfig],
-        make_detector: MakeDetector = make_detector,
+        make_detector: MakeDetector = load_detector,
         on_report: Callable[[RunningModel, Report], None] = lambda running, report: None,
     ) -> None:
         """Look for engines and load the best backend that works; takes seconds.

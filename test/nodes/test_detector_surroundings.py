@@ -24,12 +24,12 @@ from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from jetson_detect.core.backends import BackendError
+from jetson_detect.core.detector_loading import load_detector
 from jetson_detect.core.scenes import SceneSequence
 from jetson_detect.nodes.control_services import service_names
 from jetson_detect.nodes.detector_config import DetectorConfig
 from jetson_detect.nodes.detector_node import DetectorNode
 from jetson_detect.nodes.parameters import ParameterError, specifications
-from jetson_detect.nodes.running_model import make_detector
 from jetson_detect.share import find_model
 
 DETECTOR = "jetson_detect.commands.detector_node"
@@ -136,7 +136,7 @@ def make_node(graph: Any) -> Iterator[Callable[..., DetectorNode]]:
     """Make detectors of this process, that spin with the graph."""
     nodes: list[DetectorNode] = []
 
-    def make(load: Any = make_detector, **parameters: Any) -> DetectorNode:
+    def make(load: Any = load_detector, **parameters: Any) -> DetectorNode:
         given = {"backends": ["tflite"], "engine_cache": "off", **parameters}
         node = DetectorNode(
             context=graph.context,
@@ -320,7 +320,7 @@ def test_frames_that_get_no_answer_are_told_by_their_reason(graph, make_node):
     def load(*arguments: Any) -> Any:
         if broken:
             raise BackendError("the file is corrupt")
-        detector = make_detector(*arguments)
+        detector = load_detector(*arguments)
         start = detector.start_batch
 
         def start_or_fail(pictures: Any) -> None:
@@ -432,7 +432,7 @@ def test_a_model_that_takes_long_to_load_holds_up_nothing_else(graph, make_node,
 
     def slow(*arguments: Any) -> Any:
         time.sleep(waits["seconds"])
-        return make_detector(*arguments)
+        return load_detector(*arguments)
 
     node = make_node(slow, model_folders=[str(model_folder)], score_threshold=0.25)
     waits["seconds"] = 1.0
