@@ -30,6 +30,7 @@ from jetson_detect.nodes.camera_topics import output_namespaces
 from jetson_detect.nodes.clock_jumps import ClockJumps
 from jetson_detect.nodes.control_services import Answer, ControlServices, service_names
 from jetson_detect.nodes.detector_config import DetectorConfig
+from jetson_detect.nodes.engine_announcements import EngineAnnouncements
 from jetson_detect.nodes.frame_worker import FrameWorker, Service
 from jetson_detect.nodes.managed_node import ManagedNode, reports_failure
 from jetson_detect.nodes.model_exchange import ModelExchange
@@ -79,6 +80,7 @@ class DetectorNode(ManagedNode):
         super().__init__(node_name, **arguments)
         self._make_detector = make_detector
         self._models: ModelExchange | None = None
+        self._announcements: EngineAnnouncements | None = None
         self._reporter: BackendReporter | None = None
         self._cameras: CameraSet | None = None
         self._clock_jumps: ClockJumps | None = None
@@ -136,7 +138,8 @@ class DetectorNode(ManagedNode):
         self._reporter = BackendReporter(
             self, config.diagnostics_period_s, self._diagnoses, self._batch_counts
         )
-        self._models = ModelExchange(self._load)
+        self._announcements = EngineAnnouncements(self, config.engines_topic)
+        self._models = ModelExchange(partial(self._load, self._announcements))
         running = self._models.start(config.model)
         check_classes(config, running.model)
         self._reporter.follow(running)
@@ -169,9 +172,12 @@ class DetectorNode(ManagedNode):
             self._cameras.destroy()
         if self._models is not None:
             self._models.close()
+        if self._announcements is not None:
+            self._announcements.destroy()
         if self._reporter is not None:
             self._reporter.destroy()
         self._models = self._reporter = self._cameras = self._clock_jumps = self._service = None
+        self._announcements = None
 
     # -- parameters ---------------------------------------------------------------------------
 
@@ -264,7 +270,7 @@ class DetectorNode(ManagedNode):
             return self._first_model[1]
         return config.offered_model_folder(name)
 
-    def _load(self, name: str) -> RunningModel:
+    def _load(self, announcements: EngineAnnouncements, name: str) -> RunningModel:
         """Load a model; on any thread, also while another one runs."""
         first = self._first_model
         is_first = first is not None and name == first[0]
@@ -273,6 +279,7 @@ class DetectorNode(ManagedNode):
             self,
             name,
             load_model(folder),
+            announcements,
             lambda: self.config,
             self._make_detector,
             self._on_report,

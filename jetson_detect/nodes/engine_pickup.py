@@ -7,19 +7,12 @@ import time
 import traceback
 from collections.abc import Callable
 
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile
-
-from jetson_detect.conversion.engine_announcement import announced_models
 from jetson_detect.core.backends.choice import NO_ENGINES, has_gpu
 from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.engines.lookup import EngineLookup
 from jetson_detect.core.model import ModelError, ModelSpec, load_model
-from jetson_detect.nodes.qos import LATCHED
+from jetson_detect.nodes.engine_announcements import EngineAnnouncements
 
-_BUILDERS = 10
-"""Each builder has an announcement of its own that is kept for late subscribers."""
 _SETTLE_S = 1.0
 """How long after a search what piled up meanwhile may still come."""
 _END_S = 10.0
@@ -35,33 +28,30 @@ class EnginePickup:
 
     def __init__(
         self,
-        node: LifecycleNode,
         model: ModelSpec,
         lookup: EngineLookup,
-        topic: str,
+        announcements: EngineAnnouncements,
         is_wanted: Callable[[], bool],
         on_found: Callable[[EngineFiles, EngineFiles], None],
     ) -> None:
-        """Subscribe to announcements; nothing is looked for yet.
+        """Listen to announcements; nothing is looked for yet.
 
         Parameters
         ----------
-        node:
-            The detector's node.
         model:
             Whose engines.
         lookup:
             Where they are; closed with this.
-        topic:
-            Of the announcements.
+        announcements:
+            Of builders; those from before are not told again.
         is_wanted:
             Whether an engine could run at all now; otherwise announcements are let be.
         on_found:
             Called on the thread with what was known and what is, when that is something else.
 
         """
-        self._node = node
         self._model = model
+        self._announcements = announcements
         self._lookup = lookup
         self._is_wanted = is_wanted
         self._on_found = on_found
@@ -73,14 +63,7 @@ class EnginePickup:
         self._settled_at = 0.0
         self._thread = threading.Thread(target=self._work, name="engine lookup", daemon=True)
         self._thread.start()
-        self._subscription = node.create_subscription(
-            DiagnosticArray,
-            topic,
-            self._on_announcement,
-            QoSProfile(
-                depth=_BUILDERS, reliability=LATCHED.reliability, durability=LATCHED.durability
-            ),
-        )
+        announcements.listen(self._on_announcement)
 
     @property
     def files(self) -> EngineFiles:
@@ -108,8 +91,8 @@ class EnginePickup:
             return self._changed.wait_for(lambda: self._answered >= asked, wait_s)
 
     def close(self) -> None:
-        """Look no longer, and let the engines go."""
-        self._node.destroy_subscription(self._subscription)
+        """Look no longer, and let the engines go; on any thread."""
+        self._announcements.forget(self._on_announcement)
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -117,8 +100,8 @@ class EnginePickup:
         if not self._thread.is_alive():
             self._lookup.close()
 
-    def _on_announcement(self, message: DiagnosticArray) -> None:
-        if self._model.name in announced_models(message) and self._is_wanted():
+    def _on_announcement(self, models: frozenset[str]) -> None:
+        if self._model.name in models and self._is_wanted():
             self.look()
 
     # -- on the thread ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import TypeVar
 
 import rclpy
@@ -34,6 +35,37 @@ class StartError(RuntimeError):
     """A node that cannot start; it has logged why."""
 
 
+class _StopSignals:
+    """SIGINT and SIGTERM raise KeyboardInterrupt in the main thread: the first of them, once.
+
+    rclpy's own answer to SIGTERM is not enough: it wakes the executor and then shuts the context
+    down, and an executor that is back at waiting by then waits for ever.  rclpy calls this first.
+    """
+
+    def __init__(self) -> None:
+        self.is_stopping = False
+        """Whether further signals are without effect."""
+        self._on_sigterm = signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if not self.is_stopping:
+            self.is_stopping = True
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def ignored(self) -> Iterator[None]:
+        """Do what must not be broken off; SIGINT stays ignored, SIGTERM is as it was before."""
+        self.is_stopping = True
+        # rclpy answers a signal in a thread of its own.  This waits for its end, so that it does
+        # not touch what is destroyed meanwhile.
+        uninstall_signal_handlers()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        yield
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+
+
 def run_node(
     make_node: Callable[[], N],
     start: Callable[[N], None] = lambda node: None,
@@ -50,8 +82,8 @@ def run_nodes(
 ) -> int:
     """Make nodes, start them and spin them in one executor until the process is told to stop.
 
-    SIGINT and SIGTERM end them cleanly at any moment.  While a node is still being made, SIGTERM
-    invalidates the ROS context under it, and whatever it does next fails; such a failure is the
+    SIGINT and SIGTERM end them cleanly at any moment.  While a node is still being made, they
+    invalidate the ROS context under it, and whatever it does next may fail; such a failure is the
     stop that was asked for.
 
     Parameters
@@ -69,9 +101,10 @@ def run_nodes(
     The exit status: 0 after a stop that was asked for, 1 if a node cannot start.
 
     """
-    started = False
+    started = spinning = False
     nodes: list[N] = []
     executor: SingleThreadedExecutor | None = None
+    signals = _StopSignals()
     try:
         # Before there is a thread: the middleware's keep the heap that they begin with.
         keep_large_blocks()
@@ -79,14 +112,17 @@ def run_nodes(
         use_shared_memory_profile()
         rclpy.init(args=None if arguments is None else list(arguments))
         started = True
+        # Before the nodes: one that is broken off while it is made prints a traceback as it goes,
+        # and whoever sees that a node is there may stop it.
+        executor = SingleThreadedExecutor()
         for make_node in make_nodes:
             nodes.append(make_node())
         # Apart from making them: what is broken off here has to be destroyed.
         for node in nodes:
             start(node)
-        executor = SingleThreadedExecutor()
         for node in nodes:
             executor.add_node(node)
+        spinning = True
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -101,26 +137,23 @@ def run_nodes(
         if rclpy.ok():
             raise
     finally:
-        _tear_down(nodes, executor)
+        with signals.ignored():
+            _tear_down(nodes, executor, spinning)
     return 0
 
 
-def _tear_down(nodes: Sequence[Node], executor: SingleThreadedExecutor | None) -> None:
-    """Destroy what exists; further signals must neither break that off nor leave a traceback."""
-    # rclpy answers a signal in a thread of its own: it wakes the executor and shuts the context
-    # down.  This waits for its end, so that it does not touch what is destroyed meanwhile.
-    uninstall_signal_handlers()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    on_sigterm = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def _tear_down(
+    nodes: Sequence[Node], executor: SingleThreadedExecutor | None, spinning: bool
+) -> None:
+    """Destroy what exists."""
     if executor is not None:
         executor.shutdown()
     for node in reversed(nodes):
         node.destroy_node()
-    if executor is None:
+    if not spinning:
         # One that was broken off while it was made holds a part of the middleware, and itself.
         gc.collect()
     rclpy.try_shutdown()
-    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 @contextlib.contextmanager

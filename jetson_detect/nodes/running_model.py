@@ -27,6 +27,7 @@ from jetson_detect.core.fallback import ChainStatus, FallbackChain, Report
 from jetson_detect.core.heads.proposal import head_as_yaml
 from jetson_detect.core.model import AUTO_HEAD, ModelSpec
 from jetson_detect.nodes.detector_config import DetectorConfig
+from jetson_detect.nodes.engine_announcements import EngineAnnouncements
 from jetson_detect.nodes.engine_pickup import EnginePickup
 from jetson_detect.nodes.transport_config import PublishMode
 
@@ -45,6 +46,7 @@ class RunningModel(Closing):
         node: LifecycleNode,
         name: str,
         model: ModelSpec,
+        announcements: EngineAnnouncements,
         config: Callable[[], DetectorConfig],
         make_detector: MakeDetector = load_detector,
         on_report: Callable[[RunningModel, Report], None] = lambda running, report: None,
@@ -59,6 +61,8 @@ class RunningModel(Closing):
             The value of the parameter ``model``.
         model:
             What it stands for.
+        announcements:
+            Of builders that have made engines.
         config:
             Tells the parameters in force; the model's name in them may be another.
         make_detector:
@@ -75,6 +79,7 @@ class RunningModel(Closing):
         self.name = name
         self.model = model
         self._node = node
+        self._announcements = announcements
         self._config = config
         self._choices_lock = threading.Lock()
         """Held while the chain is told; parameters and engines change on two threads."""
@@ -171,10 +176,9 @@ class RunningModel(Closing):
         if cache is None:
             return None
         pickup = EnginePickup(
-            self._node,
             self.model,
             EngineLookup(cache, config.tensorrt.device, config.tensorrt.runtime),
-            config.engines_topic,
+            self._announcements,
             lambda: self._config().wants_tensorrt,
             self._on_engines,
         )

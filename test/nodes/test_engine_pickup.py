@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from jetson_detect.core.engines.engine_files import EngineFiles
 from jetson_detect.core.model import Format, ModelFile, ModelSpec, load_model
+from jetson_detect.nodes.engine_announcements import EngineAnnouncements
 from jetson_detect.nodes.engine_pickup import EnginePickup
 from jetson_detect.nodes.qos import LATCHED
 from jetson_detect.share import find_model
@@ -59,10 +60,9 @@ class Desk:
         graph.executor.add_node(node)
         lookup: Any = self.lookup
         self.pickup = EnginePickup(
-            node,
             model,
             lookup,
-            TOPIC,
+            EngineAnnouncements(node, TOPIC),
             lambda: self.is_wanted,
             lambda before, after: self.news.append((before, after)),
         )
@@ -189,3 +189,31 @@ def test_a_fault_of_a_search_is_a_refusal_and_the_next_one_is_made(make_desk):
     desk.lookup.found = replace(ENGINE, refusals=("another one is broken",))
     assert desk.pickup.look(WAIT_S)
     assert desk.pickup.files == desk.lookup.found
+
+
+def test_a_model_that_goes_leaves_the_subscription_to_the_others(graph, bare_node):
+    node = bare_node("detector", context=graph.context)
+    graph.executor.add_node(node)
+    announcements = EngineAnnouncements(node, TOPIC)
+    told: list[tuple[str, frozenset[str]]] = []
+    first, second = (
+        lambda models, name=name: told.append((name, models)) for name in ("first", "second")
+    )
+    announcements.listen(first)
+    announcements.listen(second)
+    publisher = graph.node("builder").create_publisher(DiagnosticArray, TOPIC, LATCHED)
+    message = DiagnosticArray(status=[DiagnosticStatus(name="boat")])
+    publisher.publish(message)
+    graph.spin_until(lambda: len(told) == 2, what="both to be told")
+    # As a model does that is given back, on a thread of its own: an executor waits meanwhile, and
+    # fails if a subscription is destroyed under it.
+    leaving = threading.Thread(target=announcements.forget, args=(first,))
+    leaving.start()
+    leaving.join(WAIT_S)
+    assert [each.topic_name for each in node.subscriptions] == [TOPIC]
+    publisher.publish(message)
+    graph.spin_until(lambda: len(told) == 3, what="the other to be told")
+    assert [name for name, _ in told] == ["first", "second", "second"]
+    assert told[0][1] == {"boat"}
+    announcements.destroy()
+    assert list(node.subscriptions) == []

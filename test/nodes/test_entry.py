@@ -32,3 +32,50 @@ def test_nodes_of_a_process_can_be_run_again_and_each_signal_ends_them(graph: An
         env=graph.environment, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ended four times\n", "")
+
+
+_STALE = """
+import os, signal, time
+from rclpy.context import Context
+from rclpy.node import Node
+from jetson_detect.nodes.entry import run_nodes
+
+is_valid, until = Context.ok, 0.0
+Context.ok = lambda context: time.monotonic() < until or is_valid(context)
+
+def interrupt():
+    global until
+    timer.cancel()
+    until = time.monotonic() + 0.3
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def start(node):
+    global timer
+    timer = node.create_timer(0.01, interrupt)
+
+raise SystemExit(run_nodes([lambda: Node("one")], start, ["program"]))
+"""
+_BEFORE_IT_SPINS = """
+import os, signal, time
+from rclpy.node import Node
+from jetson_detect.nodes.entry import run_nodes
+
+def start(node):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.3)
+
+raise SystemExit(run_nodes([lambda: Node("one")], start, ["program"]))
+"""
+
+
+@pytest.mark.dds
+@pytest.mark.parametrize("program", [_STALE, _BEFORE_IT_SPINS], ids=["in spin", "before it"])
+def test_sigterm_ends_a_node_whose_executor_does_not_see_the_context_go(
+    graph: Any, program: str
+) -> None:
+    """Rclpy wakes it first, and then shuts the context down."""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=graph.environment, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
