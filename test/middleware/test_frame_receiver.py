@@ -127,10 +127,11 @@ def test_frames_that_nobody_holds_share_one_memory(graph, receive):
     camera, receiver = Camera(graph), receive(ReceiveMode.RCL, look)
     receiver.receiver.add("front", "image", RELIABLE)
     camera.wait_for_receiver()
-    for number in range(5):
+    for number in range(12):
         camera.send(number, 640, 480)
         graph.spin_until(lambda n=number: len(places) == n + 1, what="the frame")
-    assert len(set(places)) == 1
+    # A second one where the next frame comes before the receiver's thread has let go of the last.
+    assert len(set(places)) <= 2
 
 
 @MODES
