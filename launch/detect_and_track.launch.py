@@ -72,8 +72,8 @@ def _nodes(context: LaunchContext) -> list[Node]:
 
 def _detections_beside(image_topics: list[str]) -> list[str]:
     """Return where the detector answers these cameras."""
+    from jetson_detect.core.camera_topic_names import namespace_beside
     from jetson_detect.core.topic_patterns import is_pattern
-    from jetson_detect.nodes.camera_topics import namespace_beside
 
     patterns = [topic for topic in image_topics if is_pattern(topic)]
     if patterns:

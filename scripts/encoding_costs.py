@@ -50,8 +50,7 @@ def preprocessor(network: int, order: ColorOrder) -> Preprocessor:
     spec = InputSpec(
         network, network, Layout.NCHW, order, mean=(0.0,) * channels, scale=(1 / 255,) * channels
     )
-    shape = (1, channels, network, network)
-    return Preprocessor(spec, TensorInfo("x", shape, np.dtype(np.float32)))
+    return Preprocessor(spec, TensorInfo("x", spec.tensor_shape, np.dtype(np.float32)))
 
 
 def in_turns_ms(runs: int, *ways: Callable[[], object]) -> list[float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 from rclpy.serialization import deserialize_message
 from vision_msgs.msg import Detection2DArray
@@ -14,7 +13,7 @@ from jetson_detect.bags.errors import BagError
 from jetson_detect.bags.played_topics import DETECTIONS
 from jetson_detect.bags.reader import BagMessage, BagReader
 from jetson_detect.bags.stamps import StampError, read_stamp
-from jetson_detect.conversion.detections import from_detection_array
+from jetson_detect.conversion.detections import named_detections
 from jetson_detect.core.class_names import ClassNames
 from jetson_detect.core.detections import Detections
 
@@ -24,11 +23,7 @@ def read_detections(data: bytes, names: ClassNames) -> Detections:
 
     Names that were not known yet are from then on.
     """
-    message: Any = deserialize_message(data, Detection2DArray)
-    for detection in message.detections:
-        for result in detection.results:
-            result.hypothesis.class_id = names.name(result.hypothesis.class_id)
-    return from_detection_array(message, names.names)
+    return named_detections(deserialize_message(data, Detection2DArray), names)
 
 
 class RecordedDetections:

@@ -10,7 +10,7 @@ from jetson_detect.bags.played_topics import PlayedCamera, PlayedTopic
 from jetson_detect.bags.reader import BagReader
 from jetson_detect.bags.recorded_detections import check_detections
 from jetson_detect.bags.recorded_image import COMPRESSED_IMAGE, IMAGE, image_topics
-from jetson_detect.core.camera_topic_names import base_topic
+from jetson_detect.core.camera_topic_names import namespace_beside
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,7 @@ def _answers(
     flag = wanted.flag
     answers: Sequence[str] = wanted.detections
     if not answers:
-        beside = [base_topic(published[image]).rpartition("/")[0] for image in images]
-        answers = [f"{namespace}/detections" for namespace in beside]
+        answers = [f"{namespace_beside(published[image])}/detections" for image in images]
     if len(answers) != len(images):
         raise BagError(
             f"{flag}detections names {len(answers)} topics for {len(images)} image topics, "

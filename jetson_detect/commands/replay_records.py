@@ -16,6 +16,7 @@ from jetson_detect.bags.recorded_detections import RecordedDetections
 from jetson_detect.bags.recorded_image import read_recorded_image
 from jetson_detect.bags.replay_plan import ReplayPlan
 from jetson_detect.bags.writer import BagWriter
+from jetson_detect.commands.replay_verdict import GOLDEN, TRUTH
 from jetson_detect.core.class_names import ClassNames
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.golden_comparison import ComparisonFigures, MatchRule
@@ -127,7 +128,7 @@ class ReplayRecords:
 
     def figures(self) -> dict[str, Mapping[str, ComparisonFigures]]:
         """Sum up the comparisons: by ``golden`` and ``truth``, then by topic of the images."""
-        made = {"golden": self._golden, "truth": self._truth}
+        made = {GOLDEN: self._golden, TRUTH: self._truth}
         return {name: one.figures() for name, one in made.items() if one is not None}
 
     def _show(

@@ -25,7 +25,6 @@ _HYPOTHESIS_SIZE = (1 + 7 + 36) * 8
 """Bytes behind the class: score, position and orientation, covariance."""
 _BOX = struct.Struct("<5d")
 """x, y and theta of the centre, size_x, size_y."""
-_COUNT_SIZE = _LENGTH.size
 
 
 class EncodingError(ValueError):
@@ -72,7 +71,7 @@ class DetectionBytes:
             sec, nanosec = _STAMP.unpack_from(data, _START)
             self.stamp_ns: int = sec * SECOND_NS + nanosec
             count, place = self._count_behind_header(_START)
-            self._count_at = place - _COUNT_SIZE
+            self._count_at = place - _LENGTH.size
             for _ in range(count):
                 place = self._read_detection(place)
         except struct.error as error:
@@ -90,7 +89,7 @@ class DetectionBytes:
         """
         data = self._data
         parts = [data[: self._count_at], b""]
-        place, kept = self._count_at + _COUNT_SIZE, 0
+        place, kept = self._count_at + _LENGTH.size, 0
         for span, track_id, row, edges in zip(
             self._spans, tracks.ids.tolist(), self._rows, tracks.boxes.tolist()
         ):

@@ -9,6 +9,7 @@ import numpy as np
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
+from jetson_detect.core.class_names import ClassNames
 from jetson_detect.core.detections import Detections
 
 
@@ -97,3 +98,17 @@ def class_name(class_id: int, labels: Sequence[str], class_id_format: ClassIdFor
     if class_id_format is ClassIdFormat.LABEL and 0 <= class_id < len(labels):
         return labels[class_id]
     return str(class_id)
+
+
+def named_detections(message: Detection2DArray, names: ClassNames) -> Detections:
+    """Read a message back whose classes may be called anything; changes the message.
+
+    Returns
+    -------
+    Classes are indices into ``names``; those that were not known are from then on.
+
+    """
+    for detection in message.detections:
+        for result in detection.results:
+            result.hypothesis.class_id = names.name(result.hypothesis.class_id)
+    return from_detection_array(message, names.names)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from std_msgs.msg import Header
 
+from jetson_detect.conversion.diagnostics import to_key_values
 from jetson_detect.core.engines.entry import Entry
 
 
@@ -59,7 +60,7 @@ def _to_status(engine: Entry) -> DiagnosticStatus:
         )
         or "proven",
         hardware_id=identity.machine.gpu,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        values=to_key_values(values),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from jetson_detect.conversion.diagnostics import to_key_values
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,17 @@ def to_tracker_status(cameras: Sequence[CameraTracks], name: str) -> DiagnosticS
     else:
         message.level = DiagnosticStatus.OK
         message.message = f"{sum(each.confirmed for each in cameras)} objects"
-    message.values = [
-        KeyValue(key=f"{each.topic}: {key}", value=str(value))
-        for each in cameras
-        for key, value in (
-            ("frames", each.frames),
-            ("failed", each.failed),
-            ("confirmed", each.confirmed),
-            ("ids", each.ids),
-            ("resets", each.resets),
-        )
-    ]
+    message.values = to_key_values(
+        {
+            f"{each.topic}: {key}": str(value)
+            for each in cameras
+            for key, value in (
+                ("frames", each.frames),
+                ("failed", each.failed),
+                ("confirmed", each.confirmed),
+                ("ids", each.ids),
+                ("resets", each.resets),
+            )
+        }
+    )
     return message

@@ -15,6 +15,14 @@ def base_topic(topic: str) -> str:
     return topic.removesuffix(COMPRESSED_SUFFIX)
 
 
+def namespace_beside(topic: str) -> str:
+    """Return the namespace that holds a camera's images and all beside them; empty for a bare name.
+
+    Then it is in the node's own namespace, as the image is.
+    """
+    return base_topic(topic).rpartition("/")[0]
+
+
 def may_be_camera(topic: str) -> bool:
     """Whether a name is neither that of a debug image, raw or compressed, nor of depth."""
     return base_topic(topic).rpartition("/")[2] not in _NEVER_CAMERAS

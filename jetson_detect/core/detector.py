@@ -110,7 +110,7 @@ class Detector(Closing):
         self._one_only = ""
         """Why an inference takes one picture though its input has room for more."""
         for info in description.outputs if self._max_batch > 1 else ():
-            if info.name in parts and info.shape[:1] not in ((None,), (self._max_batch,)):
+            if info.name in parts and not _has_batch_axis(info, self._max_batch):
                 self._max_batch, self._one_only = 1, f"output '{info.name}' has no axis for more"
         self._pictures = (
             backend.preprocessor(name, model.input) if isinstance(backend, PictureBackend) else None
@@ -435,9 +435,14 @@ class Detector(Closing):
 
 def _of_one(info: TensorInfo, description: BackendDescription) -> TensorInfo:
     """Describe an input or output as that of one picture, where there may be more."""
-    if description.max_batch == 1 or info.shape[:1] not in ((None,), (description.max_batch,)):
+    if description.max_batch == 1 or not _has_batch_axis(info, description.max_batch):
         return info
     return replace(info, shape=(1, *info.shape[1:]))
+
+
+def _has_batch_axis(info: TensorInfo, max_batch: int) -> bool:
+    """Whether an input or output has a place for each of so many pictures."""
+    return info.shape[:1] in ((None,), (max_batch,))
 
 
 def _in_source(candidates: Candidates, transform: ImageTransform) -> Detections:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.pixel_conversion import PixelConverter
 from jetson_detect.core.pixels import Pixels
-from jetson_detect.core.statistics import UNKNOWN_CLASS
+from jetson_detect.core.statistics import class_label
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GOLDEN_RATIO_STEP = 0.61803398875  # hues that follow each other lie far apart
@@ -44,15 +44,8 @@ def line_unit(size: tuple[int, int]) -> int:
     return max(1, round(min(size) / 360))
 
 
-def class_label(class_id: int, labels: Sequence[str]) -> str:
-    """Name a class; one beyond the labels by its index, a negative one ``unknown``."""
-    if class_id < 0:
-        return UNKNOWN_CLASS
-    return labels[class_id] if class_id < len(labels) else str(class_id)
-
-
 def caption(class_id: int, score: float, labels: Sequence[str]) -> str:
-    """Return what is written at an object; classes are named as :func:`class_label` does."""
+    """Return what is written at an object, its class named as in a table of statistics."""
     return f"{class_label(class_id, labels)} {score:.2f}"
 
 

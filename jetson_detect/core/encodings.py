@@ -54,6 +54,11 @@ class PixelFormat:
         return self.color_order.startswith("BAYER_")
 
     @property
+    def high_byte(self) -> int:
+        """Which byte of a number is the picture: the only one, or the higher of two."""
+        return 1 if self.bits == 16 and not self.big_endian else 0
+
+    @property
     def shared(self) -> tuple[int, int]:
         """How many columns and how many rows share their colour: places and sizes are multiples."""
         return _SHARED.get(self.color_order, (1, 1))

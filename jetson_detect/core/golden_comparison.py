@@ -14,9 +14,9 @@ import numpy as np
 
 from jetson_detect.core.agreement import compare_detections
 from jetson_detect.core.detections import Detections
-from jetson_detect.core.drawing import class_label
 from jetson_detect.core.engines.proof.detection_agreement import Spread
 from jetson_detect.core.evaluation import Evaluation, EvaluationError, Evaluator
+from jetson_detect.core.statistics import class_label
 
 _WORST_IN_JSON = 20
 _SHOWN_PX, _SHOWN_DRIFT = 0.01, 0.001
@@ -119,7 +119,7 @@ def compare_frame(
         In pixels of the same image; rotated boxes are compared by their upright hulls.
     names:
         Of the classes, by their index; one beyond them as
-        :func:`~jetson_detect.core.drawing.class_label` does.
+        :func:`~jetson_detect.core.statistics.class_label` does.
     rule:
         When two objects are the same.
     name, stamp_ns:
@@ -252,9 +252,10 @@ class GoldenComparison:
         if reference is None:
             self._unknown.append(name)
             return None
+        found, reference = found.upright(), reference.upright()
         frame = compare_frame(found, reference, self._names, self._rule, name, stamp_ns)
         self._frames.append(frame)
-        self._pairs.append((found.upright(), reference.upright()))
+        self._pairs.append((found, reference))
         return frame
 
     def figures(

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from jetson_detect.core.geometry import Alignment, ResizeMode
+from jetson_detect.core.geometry import Alignment, ImageTransform, ResizeMode
 
 MODEL_FILE = "model.yaml"
 AUTO_HEAD = "auto"
@@ -132,6 +132,12 @@ class InputSpec:
         if self.layout is Layout.NHWC:
             return 1, self.height, self.width, self.channels
         return 1, self.channels, self.height, self.width
+
+    def fit(self, source_size: tuple[int, int]) -> ImageTransform:
+        """Return how a picture of this width and height lies in the input."""
+        return ImageTransform.fit(
+            source_size, (self.width, self.height), self.resize, self.alignment
+        )
 
     def fits(self, shape: tuple[int | None, ...]) -> bool:
         """Whether a network's input of this shape, None where it is open, takes the tensor."""

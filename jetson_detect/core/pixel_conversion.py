@@ -113,8 +113,8 @@ class PixelConverter:
         if order == "GRAY" and pixel_format.color_order in _WITH_BRIGHTNESS:
             return self._brightness(pixels, size, interpolation)
         if pixel_format.bits == 16 and pixel_format.color_order == "GRAY":
-            index = 0 if pixel_format.big_endian else 1
-            return Pixels(self._one_of_two(pixels.data, index, size, interpolation), _PLAIN["GRAY"])
+            grey = self._one_of_two(pixels.data, pixel_format.high_byte, size, interpolation)
+            return Pixels(grey, _PLAIN["GRAY"])
         wanted = "RGB" if order == "RGB" else "BGR"
         if pixel_format.is_bayer:
             if size is not None and _is_quicker_in_blocks(pixels.size, size, interpolation):
@@ -183,7 +183,7 @@ class PixelConverter:
         """Return 16-bit colours in 8 bits, (h, W, 3)."""
         data = pixels.data[rows]
         colors = self._room("colors", *data.shape[:2], 3)
-        first = 0 if pixels.format.big_endian else 1
+        first = pixels.format.high_byte
         cv2.mixChannels([data], [colors], [first, 0, first + 2, 1, first + 4, 2])
         return Pixels(colors, _PLAIN[pixels.format.color_order])
 
@@ -235,7 +235,7 @@ class PixelConverter:
             for row in (0, 1)
         ]
         planes = self._room("planes", 4, size[1], size[0])
-        first = 1 if pixel_format.bits == 16 and not pixel_format.big_endian else 0
+        first = pixel_format.high_byte
         second, of_lower = first + pixel_format.pixel_bytes, pairs[0].shape[2]
         places = (first, second, of_lower + first, of_lower + second)
         routes = [number for route in zip(places, range(4)) for number in route]
@@ -253,9 +253,7 @@ class PixelConverter:
         pixel_format = pixels.format
         data = pixels.data
         if pixel_format.bits == 16:
-            data = self._one_of_two(
-                data, 0 if pixel_format.big_endian else 1, None, Interpolation.NEAREST
-            )
+            data = self._one_of_two(data, pixel_format.high_byte, None, Interpolation.NEAREST)
         colors = self._room("colors", *data.shape, 3)
         cv2.demosaicing(data, _BAYER[pixel_format.color_order[-4:], order], dst=colors)
         return Pixels(colors, _PLAIN[order])

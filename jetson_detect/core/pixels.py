@@ -210,7 +210,7 @@ class Pixels:
         pixel_format = self.format
         if pixel_format.bits == 8:
             return self
-        view = self.data[..., 0 if pixel_format.big_endian else 1 :: 2]
+        view = self.data[..., pixel_format.high_byte :: 2]
         if pixel_format.channels == 1:
             view = view[..., 0]
         return Pixels(view, PixelFormat(pixel_format.channels, pixel_format.color_order))

@@ -128,12 +128,7 @@ class Preprocessor:
         self, source_size: tuple[int, int], index: int
     ) -> tuple[ImageTransform, list[NDArray[Any]]]:
         """Paint the padding around pictures of a size, and return where they go."""
-        transform = ImageTransform.fit(
-            source_size,
-            (self._spec.width, self._spec.height),
-            self._spec.resize,
-            self._spec.alignment,
-        )
+        transform = self._spec.fit(source_size)
         top, left = transform.content_y, transform.content_x
         bottom, right = top + transform.content_height, left + transform.content_width
         image = self._tensor[index]

@@ -16,6 +16,13 @@ UNKNOWN_CLASS = "unknown"
 """Name of class -1, what ``from_detection_array`` makes of a label that it does not know."""
 
 
+def class_label(class_id: int, labels: Sequence[str]) -> str:
+    """Name a class; one beyond the labels by its index, a negative one ``unknown``."""
+    if class_id < 0:
+        return UNKNOWN_CLASS
+    return labels[class_id] if class_id < len(labels) else str(class_id)
+
+
 class DetectionStatistics:
     """Counts answers as they come in.  All times are seconds of one monotonic clock."""
 
@@ -58,14 +65,11 @@ class DetectionStatistics:
     def by_class(self, labels: Sequence[str]) -> dict[str, int]:
         """Return the number of objects of each class seen, most frequent first.
 
-        A class beyond the labels is named by its index, a negative one ``unknown``.
+        Classes are named as :func:`class_label` does.
         """
         named: Counter[str] = Counter()
         for class_id, count in self._by_class.items():
-            if class_id < 0:
-                named[UNKNOWN_CLASS] += count
-            else:
-                named[labels[class_id] if class_id < len(labels) else str(class_id)] += count
+            named[class_label(class_id, labels)] += count
         return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
     def fps(self) -> float | None:

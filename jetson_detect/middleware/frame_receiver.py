@@ -182,9 +182,9 @@ class FrameReceiver(Generic[Key]):
             # For what arrived before the thread knew of the channel.
             self._taker.arrivals.post()
 
-    def keys(self) -> set[Key]:
-        """Of the topics that were added and not removed."""
-        return set(self._channels)
+    def __contains__(self, key: object) -> bool:
+        """Whether a topic was added with this key and not removed."""
+        return key in self._channels
 
     def remove(self, key: Key) -> None:
         """Unsubscribe; after the return no frame of this topic is handed over.

@@ -15,7 +15,7 @@ from jetson_detect.conversion.camera_info import to_calibration
 from jetson_detect.conversion.compressed_image import read_compressed_image
 from jetson_detect.conversion.frame_header import FrameHeader
 from jetson_detect.conversion.serialized_image import read_image
-from jetson_detect.core.camera_topic_names import base_topic
+from jetson_detect.core.camera_topic_names import namespace_beside
 from jetson_detect.core.camera_views import (
     WHOLE_IMAGE,
     CalibrationError,
@@ -72,11 +72,6 @@ class CameraEye:
         self._problem_since: float | None = None
         self._warned = float("-inf")
         self.set_view(view)
-
-    @property
-    def view(self) -> CameraView:
-        """What is looked at."""
-        return self._viewer.view
 
     def set_view(self, view: CameraView) -> None:
         """Look at something else, from the next image on; may be called on any thread."""
@@ -187,4 +182,4 @@ def _is_latched(offered: QoSProfile) -> bool:
 
 def camera_info_topic(image_topic: str) -> str:
     """Name the topic of a camera's CameraInfo: beside its images, as image_transport has it."""
-    return base_topic(image_topic).rpartition("/")[0] + "/camera_info"
+    return f"{namespace_beside(image_topic)}/camera_info"

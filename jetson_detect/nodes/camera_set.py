@@ -10,11 +10,12 @@ from rclpy.lifecycle import LifecycleNode
 
 from jetson_detect.core.camera_condition import CameraCondition
 from jetson_detect.core.camera_statistics import DropReason
+from jetson_detect.core.camera_topic_names import namespace_beside
 from jetson_detect.core.topic_patterns import is_pattern
 from jetson_detect.middleware.frame_receiver import Frame, FrameReceiver
 from jetson_detect.nodes.camera_channel import CameraChannel
 from jetson_detect.nodes.camera_discovery import CameraDiscovery
-from jetson_detect.nodes.camera_topics import namespace_beside, output_namespaces
+from jetson_detect.nodes.camera_topics import output_namespaces
 from jetson_detect.nodes.detector_config import DetectorConfig
 
 _WATCH_S = 0.5
@@ -219,7 +220,7 @@ class CameraSet:
         receiver = self._receiver
         if receiver is None:
             return
-        is_subscribed = channel in set(receiver.keys())
+        is_subscribed = channel in receiver
         if is_subscribed and channel.decide_type() is channel.image_type:
             return
         if is_subscribed:

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from jetson_detect.core.camera_topic_names import base_topic
+from jetson_detect.core.camera_topic_names import namespace_beside
 from jetson_detect.core.topic_patterns import is_pattern
 from jetson_detect.nodes.detector_config import DetectorConfig
-
-
-def namespace_beside(topic: str) -> str:
-    """Return the namespace of a camera's images; empty for a bare name.
-
-    Then the answers are in the node's own namespace, as the image is.
-    """
-    return base_topic(topic).rpartition("/")[0]
 
 
 def output_namespaces(config: DetectorConfig) -> tuple[str, ...]:

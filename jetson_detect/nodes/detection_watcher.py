@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from jetson_detect.bags.writer import BagWriter
-from jetson_detect.conversion.detections import from_detection_array
+from jetson_detect.conversion.detections import named_detections
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.frame_saving import FrameSaver
 from jetson_detect.core.watch_log import STAMP_PLAUSIBLE_S, SeenFrame, WatchLog
@@ -165,10 +165,7 @@ class DetectionWatcher(Node):
         self._save(self._log.remaining_images())
 
     def _to_detections(self, message: Detection2DArray) -> Detections:
-        for detection in message.detections:
-            for result in detection.results:
-                result.hypothesis.class_id = self._log.names.name(result.hypothesis.class_id)
-        return from_detection_array(message, self._log.names.names)
+        return named_detections(message, self._log.names)
 
 
 def _waited_ns(info: Mapping[str, int]) -> int:

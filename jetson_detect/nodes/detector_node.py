@@ -273,8 +273,7 @@ class DetectorNode(ManagedNode):
     def _load(self, announcements: EngineAnnouncements, name: str) -> RunningModel:
         """Load a model; on any thread, also while another one runs."""
         first = self._first_model
-        is_first = first is not None and name == first[0]
-        folder = first[1] if first is not None and is_first else self._offered_folder(name)
+        folder = first[1] if first and name == first[0] else self._offered_folder(name)
         return RunningModel(
             self,
             name,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 
 from jetson_detect.builder.build_progress import BuildProgress
 from jetson_detect.builder.engine_queue import EngineResult, QueueStatus, ResultKind
 from jetson_detect.builder.engine_targets import EngineTarget
+from jetson_detect.conversion.diagnostics import to_key_values
 from jetson_detect.nodes.diagnostic_topics import DiagnosticTopics
 
 _LOG_PERIOD_S = 10.0
@@ -124,7 +125,7 @@ class EngineReporter:
             level=DiagnosticStatus.WARN if bad else DiagnosticStatus.OK,
             name=self._name,
             message="; ".join(_sentences(status, bad)),
-            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+            values=to_key_values(values),
         )
 
 

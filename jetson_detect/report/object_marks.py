@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from jetson_detect.core.agreement import match_objects
 from jetson_detect.core.detections import Detections
-from jetson_detect.core.drawing import class_label
 from jetson_detect.core.golden_comparison import MatchRule
+from jetson_detect.core.statistics import class_label
 from jetson_detect.report.replayed_frame import ReplayedFrame
 
 FOUND, TRUTH, GOLDEN = "found", "truth", "golden"

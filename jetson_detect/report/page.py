@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -225,7 +226,7 @@ def _classes(
 ) -> tuple[ClassRow, ...]:
     """Make a row for each class that was found or should have been, the most frequent first."""
     frames, classes = record.objects
-    found = {int(class_id): int((classes == class_id).sum()) for class_id in np.unique(classes)}
+    found = Counter(classes.tolist())
     counters = [record.reference_objects[kind] for kind in references]
     present = set(found).union(*counters)
     curves: dict[int, NDArray[np.float64]] = {}

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.core.detections import Detections
-from jetson_detect.core.drawing import class_label, to_bgr
+from jetson_detect.core.drawing import to_bgr
 from jetson_detect.core.evaluation import Evaluation, Evaluator
 from jetson_detect.core.golden_comparison import MatchRule
+from jetson_detect.core.statistics import class_label
 from jetson_detect.report.chosen_frames import EvenlySpaced, Worst
 from jetson_detect.report.object_marks import (
     TRUTH,

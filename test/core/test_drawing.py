@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jetson_detect.core.detections import Detections
-from jetson_detect.core.drawing import class_color, class_label, draw_detections, to_bgr
+from jetson_detect.core.drawing import class_color, draw_detections, to_bgr
 from jetson_detect.core.pixels import Pixels
+from jetson_detect.core.statistics import class_label
 
 
 def found(*rows: tuple[float, float, float, float, int]) -> Detections:

@@ -62,7 +62,6 @@ _REMEDIES = (
     ("no op registered", "export it for another opset or install a newer onnxruntime"),
 )
 """What to do, by what ONNX Runtime's message contains in lower case."""
-_NOTHING: NDArray[Any] = np.empty(0)
 _ERRORS_ONLY = 3
 """A log severity of ONNX Runtime; 2, its default, tells of every optimisation it did not do."""
 
@@ -200,9 +199,8 @@ class OnnxruntimeBackend(Closing):
             if largest is not None:
                 array = largest[:batch]
             elif all(info.shape):
-                array = self._arrays.get(info.name, _NOTHING)
-                if array is _NOTHING:
-                    array = _empty(info.shape, info)
+                known = info.name in self._arrays
+                array = self._arrays[info.name] if known else _empty(info.shape, info)
             else:
                 self._unfixed.append(info)
                 self._binding.bind_output(info.name, "cpu")  # to keep its place in the order

@@ -13,7 +13,6 @@ from jetson_detect.core.camera_views.region import Region, RegionError
 from jetson_detect.core.camera_views.view_geometry import ViewGeometry, rotated_size
 from jetson_detect.core.compressed_pictures import REDUCTIONS, CompressedPicture
 from jetson_detect.core.detections import Detections
-from jetson_detect.core.geometry import ImageTransform
 from jetson_detect.core.model import InputSpec
 from jetson_detect.core.pixel_conversion import PixelConverter
 from jetson_detect.core.pixels import PixelError, Pixels
@@ -227,7 +226,5 @@ def _shrinkage(size: tuple[int, int], factor: float) -> int:
 
 def _spare_factor(size: tuple[int, int], network: InputSpec) -> float:
     """By how much a picture may be reduced and still not have to be enlarged for the network."""
-    fit = ImageTransform.fit(
-        size, (network.width, network.height), network.resize, network.alignment
-    )
+    fit = network.fit(size)
     return min(size[0] / fit.content_width, size[1] / fit.content_height)

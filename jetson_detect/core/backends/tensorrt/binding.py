@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from jetson_detect.core.backends.tensorrt.dtypes import bfloat16_to_float32, float32_to_bfloat16
 from jetson_detect.core.backends.tensorrt.plan_tensors import PlanTensor
 from jetson_detect.core.backends.tensorrt.profiles import Shape
+from jetson_detect.core.backends.tensorrt.source_format import address_of
 from jetson_detect.core.backends.tensorrt.tensor_memory import TensorMemory
 
 
@@ -48,15 +49,10 @@ class Binding:
         """Take an input over; nothing to do if the caller filled our own memory."""
         if self.tensor.storage.converted:
             float32_to_bfloat16(array, self.stored)
-        elif _address(array) != _address(self.stored):
+        elif address_of(array) != address_of(self.stored):
             np.copyto(self.stored, array)
 
     def convert(self) -> None:
         """Bring an output that was copied to the host into the type that callers get."""
         if self.tensor.storage.converted:
             bfloat16_to_float32(self.stored, self.real)
-
-
-def _address(array: NDArray[Any]) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address

@@ -161,7 +161,7 @@ class PictureInput:
         """Return the picture in an encoding that the kernel reads, if there is a way."""
         if pixels.format.is_bayer:
             _tell_converted(pixels.format.color_order)
-            spec, transform = self._spec, self._transform_of(pixels.size)
+            spec, transform = self._spec, self._spec.fit(pixels.size)
             size = (transform.content_width, transform.content_height)
             return self._converter(pixels, spec.color_order.value, size, spec.interpolation)
         return pixels.high_bytes()
@@ -174,13 +174,6 @@ class PictureInput:
             end = start + plane.size
             np.copyto(packed[start:end].reshape(plane.shape), plane)
             start = end
-
-    def _transform_of(self, source_size: tuple[int, int]) -> ImageTransform:
-        """Return how pictures of a size are fitted."""
-        spec = self._spec
-        return ImageTransform.fit(
-            source_size, (spec.width, spec.height), spec.resize, spec.alignment
-        )
 
     def _geometry_of(self, pixels: Pixels, source_size: tuple[int, int]) -> _Geometry:
         """Bring the task in line with pictures like this one, which may have been larger."""
@@ -201,7 +194,7 @@ class PictureInput:
     def _prepare(self, layout: PictureLayout, source_size: tuple[int, int]) -> _Geometry:
         """Make the tables for a layout, in the place of the oldest where there are too many."""
         interpolation = self._spec.interpolation
-        transform = self._transform_of(source_size)
+        transform = self._spec.fit(source_size)
         columns = sampling_table(layout.width, transform.content_width, interpolation)
         rows = sampling_table(layout.height, transform.content_height, interpolation)
         sources = sources_of(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +150,7 @@ def _follows(chroma: NDArray[np.uint8], data: NDArray[np.uint8], packed: Picture
     return chroma.strides == (chroma_step, 2, 1) and apart == packed.height * step
 
 
-def address_of(array: NDArray[np.uint8]) -> int:
+def address_of(array: NDArray[Any]) -> int:
     """Return the address of an array's first byte."""
     address: int = array.__array_interface__["data"][0]
     return address

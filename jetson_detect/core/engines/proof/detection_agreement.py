@@ -11,7 +11,6 @@ import numpy as np
 from jetson_detect.core.agreement import Agreement, compare_detections
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.evaluation import Evaluation, Evaluator
-from jetson_detect.core.geometry import ImageTransform
 from jetson_detect.core.model import InputSpec
 
 
@@ -128,10 +127,7 @@ def compare_frames(
         compare_detections([ours.upright()], [theirs.upright()], score_threshold)
         for ours, theirs in zip(engine, source)
     ]
-    scales = [
-        max(ImageTransform.fit(size, (spec.width, spec.height), spec.resize, spec.alignment).scale)
-        for size in sizes
-    ]
+    scales = [max(spec.fit(size).scale) for size in sizes]
     matched = [(frame, scale) for frame, scale in zip(frames, scales) if frame.matched]
     worst = max(range(len(frames)), key=lambda index: _badness(frames[index]))
     return DetectionAgreement(
