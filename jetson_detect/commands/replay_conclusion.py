@@ -59,7 +59,7 @@ class ReplayConclusion:
         self._page: HtmlReport | None = None
         if options.html is not None:
             title = f"Replay of {Path(options.bag).name}"
-            self._page = HtmlReport(title, self._environment)
+            self._page = HtmlReport(title, self._environment, rule=records.rule)
             records.show_in(self._page)
 
     def conclude(self, ending: Ending, problem: str) -> None:

@@ -44,6 +44,8 @@ class ReplayRecords:
 
         """
         self.names = names
+        self.rule = rule
+        """When an object and one that it is compared with are the same."""
         self._bag, self._plan = bag, plan
         self._output: BagWriter | None = None
         self._copied: frozenset[str] = frozenset()

@@ -81,7 +81,8 @@ class ComparedObjects:
         for kind, objects in references.items():
             pairs = match_objects(frame.detections.upright(), objects.upright(), rule.iou)
             extra[kind] = _alone(frame.detections, pairs[:, 0], rule.sure_score)
-            missed[kind] = _alone(objects, pairs[:, 1], rule.sure_score)
+            # Who labels pictures by hand may leave all scores at 0: the truth is always sure.
+            missed[kind] = _alone(objects, pairs[:, 1], 0.0 if kind == TRUTH else rule.sure_score)
         return cls(frame, references, missed, extra)
 
     def difference(self, kind: str) -> FrameDifference:

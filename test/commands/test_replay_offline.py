@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -182,6 +183,19 @@ def test_the_page_holds_each_limit_and_says_when_its_library_is_missing(
     assert replay(*arguments)[0] == 1
     text = page.read_text(encoding="utf-8")
     assert all(name in text for name in ("max_missed", "max_extra", "min_map50_95", "data:image/"))
+
+
+@pytest.mark.parametrize(("rule", "surplus"), [((), True), (("--sure-score", 1), False)])
+def test_the_page_counts_differences_by_the_rule_of_the_verdict(
+    replay, golden, tmp_path, rule, surplus
+):
+    pytest.importorskip("jinja2", reason="the page needs Jinja2")
+    page = tmp_path / "replay.html"
+    removed = without(golden, tmp_path / "golden", busiest(golden))
+    replay("--compare", tmp_path / "golden", "--html", page, *rule)
+    counted = re.search(r"extra, by golden\W.*?>(\d+)<", page.read_text(encoding="utf-8"), re.S)
+    assert counted is not None
+    assert int(counted[1]) == (removed if surplus else 0)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,13 @@ def test_what_only_one_of_the_two_has_counts_from_the_sure_score_on(make_frame, 
     assert compared.difference("golden") == FrameDifference(missed=0, extra=1)
 
 
+def test_the_truth_is_sure_whatever_its_scores_are(make_frame, objects):
+    unscored = (2, 0.0, (100, 50, 120, 90))
+    frame = make_frame(found=objects(BALL), truth=objects(BALL, unscored))
+    compared = compare(frame, sure_score=0.5)
+    assert compared.difference("truth") == FrameDifference(missed=1, extra=0)
+
+
 @pytest.mark.parametrize(("iou", "differences"), [(0.81, 0), (0.82, 2)])
 def test_how_far_boxes_must_overlap_can_be_said(make_frame, objects, iou, differences):
     # 18 of 22 columns are in both.
