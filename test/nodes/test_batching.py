@@ -155,7 +155,8 @@ def test_eight_cameras_share_inferences_and_each_gets_its_own_answers(graph, mod
     cameras.stream()
     counts = [len(answers) for answers in cameras.answers]
     assert min(counts) > FRAMES / 2
-    assert max(counts) <= 1.05 * min(counts)
+    # One frame of each may have been on its way when the stream began or ended.
+    assert max(counts) - 1 <= 1.05 * min(counts)
     for answers, expected in zip(cameras.answers, cameras.expected):
         for index, message in answers.items():
             found, wanted = from_detection_array(message, MODEL.labels), expected[index % SHOWN]

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
@@ -220,11 +221,13 @@ def test_a_backend_that_fails_at_a_frame_costs_none_and_comes_back_when_it_is_he
 def test_a_hot_swap_under_a_stream_of_30_images_a_second_loses_and_reorders_no_frame(
     graph, model, bag, tmp_path
 ):
-    start_detector(graph, model, backends="[tflite]")
+    # At other times the newest frame counts: a machine that is held up for a while may cost some.
+    start_detector(graph, model, **{"backends": "[tflite]", "image_qos.depth": FRAMES})
     watcher = Watcher(graph)
     watcher.wait_for_backend("tflite")
     streaming = graph.start(REPLAY, bag, "--report", tmp_path / "report.json")
     graph.spin_until(lambda: len(watcher.stamps) > 20, what="answers")
+    swaps = []
     for name in ("onnxruntime", "tflite"):
         before = len(watcher.stamps)
         result = graph.set_parameter("/detector", "backends", [name])
@@ -232,11 +235,14 @@ def test_a_hot_swap_under_a_stream_of_30_images_a_second_loses_and_reorders_no_f
         watcher.wait_for_backend(name)
         assert streaming.popen.poll() is None, "the stream ended before the swap"
         graph.spin_until(lambda start=before: len(watcher.stamps) > start + 10, what="answers")
+        swaps.append(watcher.stamps[before - 1 :])
     graph.spin_until(lambda: streaming.popen.poll() is not None, what="the end of the stream")
     report = json.loads((tmp_path / "report.json").read_text())
-    all_answered_in_order(report)
+    assert report["answered"] == len(watcher.stamps) > 0.9 * FRAMES
+    assert report["out_of_order"] == report["duplicates"] == report["unknown"] == 0
     assert watcher.stamps == sorted(watcher.stamps)
-    assert len(set(watcher.stamps)) == FRAMES
+    for stamps in swaps:
+        assert np.diff(stamps) == pytest.approx(1 / DemoBagConfig().fps, rel=0.01), report["lost"]
     assert int(watcher.status["takeovers"]) == 2
 
 
