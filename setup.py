@@ -54,7 +54,7 @@ setup(
             f"tracker_node = {PACKAGE}.commands.tracker_node:main",
             f"detect_and_track = {PACKAGE}.commands.detect_and_track:main",
             f"scene_camera = {PACKAGE}.commands.scene_camera:main",
-            f"replay = {PACKAGE}.commands.replay:main",
+            f"replay = {PACKAGE}.commands.replay.command:main",
             f"watch_detections = {PACKAGE}.commands.watch_detections:main",
             f"make_demo_bag = {PACKAGE}.commands.make_demo_bag:main",
             f"build_engine = {PACKAGE}.commands.build_engine:main",
@@ -62,7 +62,7 @@ setup(
             f"export_model = {PACKAGE}.commands.export_model:main",
             f"prune_model = {PACKAGE}.commands.prune_model:main",
             f"compare_backends = {PACKAGE}.commands.compare_backends:main",
-            f"benchmark = {PACKAGE}.commands.benchmark:main",
+            f"benchmark = {PACKAGE}.commands.benchmark.command:main",
             f"demo = {PACKAGE}.commands.demo:main",
         ],
         # The fixture replay_bag, for the tests of other packages.

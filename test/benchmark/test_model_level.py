@@ -118,7 +118,7 @@ sys.modules.update(dict.fromkeys(("rclpy", "sensor_msgs", "std_msgs", "vision_ms
 from jetson_detect.benchmark import model_level, turns
 from jetson_detect.benchmark.model_level import Level, ModelTask, measure_model
 from jetson_detect.benchmark.repeats import Repeats
-from jetson_detect.commands import benchmark_sections
+from jetson_detect.commands.benchmark import sections
 from jetson_detect.core.backends.choice import find_choices
 from jetson_detect.core.model import load_model
 from jetson_detect.share import find_model

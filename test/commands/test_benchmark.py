@@ -13,7 +13,7 @@ from jetson_detect.benchmark.ratio import Ratio
 from jetson_detect.benchmark.report import Section
 from jetson_detect.benchmark.rows import CostRow, StreamRow
 from jetson_detect.benchmark.stream_round import StreamRound
-from jetson_detect.commands.benchmark import main
+from jetson_detect.commands.benchmark.command import main
 
 STAGES = {"receive": 0.001, "preprocess": 0.002, "infer": 0.003, "postprocess": 0.004}
 

@@ -34,7 +34,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"engine_cache: {error}", file=sys.stderr)
         return 2
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

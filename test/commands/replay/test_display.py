@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from jetson_detect.bags.frames import Frame
 from jetson_detect.bags.reader import BagMessage
-from jetson_detect.commands.replay_display import show_progress
+from jetson_detect.commands.replay.display import show_progress
 
 
 def test_a_long_replay_tells_now_and_then_how_far_it_is(capsys):

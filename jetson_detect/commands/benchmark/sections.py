@@ -25,7 +25,7 @@ from jetson_detect.builder.stage_errors import StageError
 from jetson_detect.builder.stage_limits import StageLimits
 from jetson_detect.builder.stage_process import run_stage
 from jetson_detect.builder.stage_remedies import StageRemedies
-from jetson_detect.commands.benchmark_arguments import (
+from jetson_detect.commands.benchmark.arguments import (
     ALL,
     MESSAGE,
     MODEL,
@@ -66,7 +66,7 @@ def measure_sections(options: argparse.Namespace, stop: StopSignals) -> Report:
     Parameters
     ----------
     options:
-        Of :func:`~jetson_detect.commands.benchmark_arguments.benchmark_parser`.
+        Of :func:`~jetson_detect.commands.benchmark.arguments.benchmark_parser`.
     stop:
         Ends it after the section in work.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jetson_detect.commands.numbers import at_least, positive
-from jetson_detect.commands.replay_limit_arguments import (
+from jetson_detect.commands.replay.limit_arguments import (
     add_comparison_arguments,
     check_comparison,
 )

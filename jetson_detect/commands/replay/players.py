@@ -14,9 +14,9 @@ from jetson_detect.bags.offline_detector import OfflineDetector
 from jetson_detect.bags.offline_player import OfflinePlayer
 from jetson_detect.bags.played_topics import Ending, Stamping
 from jetson_detect.bags.replay_plan import ReplayPlan
-from jetson_detect.commands.replay_conclusion import ReplayConclusion
-from jetson_detect.commands.replay_display import show_progress
-from jetson_detect.commands.replay_records import ReplayRecords
+from jetson_detect.commands.replay.conclusion import ReplayConclusion
+from jetson_detect.commands.replay.display import show_progress
+from jetson_detect.commands.replay.records import ReplayRecords
 from jetson_detect.commands.stop_signals import StopSignals
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from jetson_detect.commands.junit_file import junit_xml
+from jetson_detect.commands.replay.junit_file import junit_xml
 from jetson_detect.core.replay_limits import Check
 
 KEPT = Check("max_extra", "/front/image_raw", True, "0 extra of 9 objects", "at most 0")

@@ -11,10 +11,10 @@ from pathlib import Path
 from jetson_detect.bags.ledger import FrameLedger
 from jetson_detect.bags.played_topics import Ending
 from jetson_detect.bags.replay_plan import ReplayPlan
-from jetson_detect.commands.junit_file import junit_xml
-from jetson_detect.commands.replay_display import show_checks, show_result
-from jetson_detect.commands.replay_records import ReplayRecords
-from jetson_detect.commands.replay_verdict import (
+from jetson_detect.commands.replay.display import show_checks, show_result
+from jetson_detect.commands.replay.junit_file import junit_xml
+from jetson_detect.commands.replay.records import ReplayRecords
+from jetson_detect.commands.replay.verdict import (
     GOLDEN,
     Comparisons,
     ReplayResult,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jetson_detect.commands.benchmark_arguments import benchmark_parser
+from jetson_detect.commands.benchmark.arguments import benchmark_parser
 from jetson_detect.commands.stop_signals import StopSignals
 
 # What takes its time to import is imported when it is used, so that --help answers at once.
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, stop: StopSignals) -> int:
     from jetson_detect.benchmark.regression import read_ratios
     from jetson_detect.builder.stage_errors import StageError
-    from jetson_detect.commands.benchmark_plots import BenchmarkPlots
-    from jetson_detect.commands.benchmark_sections import measure_sections
+    from jetson_detect.commands.benchmark.plots import BenchmarkPlots
+    from jetson_detect.commands.benchmark.sections import measure_sections
     from jetson_detect.commands.child_processes import ChildError
     from jetson_detect.commands.comparison_plot import PlotError
 
@@ -67,7 +67,7 @@ def _write(options: argparse.Namespace, report: Report) -> None:
 def _print(report: Report) -> None:
     from rich.console import Console
 
-    from jetson_detect.commands.benchmark_tables import section_tables
+    from jetson_detect.commands.benchmark.tables import section_tables
 
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(str(report.machine), highlight=False, markup=False)
@@ -91,7 +91,3 @@ def _check(expected: dict[str, float], report: Report, file: Path) -> int:
     if not regressions:
         print(f"none of {len(wanted)} ratios is worse than in {file}")
     return _EXIT_WORSE if regressions else _EXIT_FINE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

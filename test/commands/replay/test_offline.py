@@ -20,7 +20,7 @@ from jetson_detect.bags.played_topics import DETECTIONS
 from jetson_detect.bags.reader import BagReader
 from jetson_detect.bags.stamps import read_stamp
 from jetson_detect.bags.writer import BagWriter
-from jetson_detect.commands.replay import main
+from jetson_detect.commands.replay.command import main
 
 IMAGES, TRUTH, ANSWERS = "/camera/image_raw", "/camera/ground_truth", "/camera/detections"
 FRAMES = 16

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jetson_detect.commands.replay_arguments import parse_arguments
+from jetson_detect.commands.replay.arguments import parse_arguments
 from jetson_detect.commands.stop_signals import StopSignals
 
 # What takes its time to import is imported when it is used, so that --help answers at once.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jetson_detect.bags.offline_detector import OfflineDetector
     from jetson_detect.bags.reader import BagReader
     from jetson_detect.bags.replay_plan import ReplayPlan
-    from jetson_detect.commands.replay_records import ReplayRecords
+    from jetson_detect.commands.replay.records import ReplayRecords
 
 _EXIT_ERROR = 2
 
@@ -78,9 +78,9 @@ def _replay(
     """Replay an open bag and tell what came of it; returns the exit status."""
     from jetson_detect.bags.errors import BagError
     from jetson_detect.bags.replay_plan import WantedTopics, make_plan
-    from jetson_detect.commands.replay_conclusion import ReplayConclusion
-    from jetson_detect.commands.replay_players import replay_offline, replay_through_nodes
-    from jetson_detect.commands.replay_records import ReplayRecords
+    from jetson_detect.commands.replay.conclusion import ReplayConclusion
+    from jetson_detect.commands.replay.players import replay_offline, replay_through_nodes
+    from jetson_detect.commands.replay.records import ReplayRecords
     from jetson_detect.core.class_names import ClassNames
     from jetson_detect.core.golden_comparison import MatchRule
 
@@ -208,7 +208,3 @@ def _announce(bag: BagReader, plan: ReplayPlan) -> None:
             f"answers on {camera.detections}",
             flush=True,
         )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

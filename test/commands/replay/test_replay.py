@@ -30,7 +30,7 @@ from jetson_detect.bags.played_topics import Ending, PlayedCamera, Stamping
 from jetson_detect.bags.reader import BagReader
 from jetson_detect.bags.stamps import read_stamp
 from jetson_detect.bags.writer import BagWriter
-from jetson_detect.commands.replay import main
+from jetson_detect.commands.replay.command import main
 from jetson_detect.conversion.images import ImageWriter
 from jetson_detect.nodes.bag_player import BagPlayer, PlayerConfig
 

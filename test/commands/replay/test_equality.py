@@ -14,7 +14,7 @@ from vision_msgs.msg import Detection2DArray
 from jetson_detect.bags.demo_bag import DemoBagConfig, write_demo_bag
 from jetson_detect.bags.reader import BagReader
 from jetson_detect.bags.writer import BagWriter
-from jetson_detect.commands.replay import main
+from jetson_detect.commands.replay.command import main
 
 ANSWERS = "/camera/detections"
 

@@ -1,0 +1,1 @@
+"""The command ``benchmark``: what detection costs, beside how others do it."""
