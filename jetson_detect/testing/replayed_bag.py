@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,12 @@ from jetson_detect.bags.ledger import FrameLedger, ReplayReport, SentFrame
 from jetson_detect.bags.played_topics import DETECTIONS
 from jetson_detect.bags.recorded_detections import RecordedDetections
 from jetson_detect.bags.replay_plan import ReplayPlan
+from jetson_detect.bags.verdict import GOLDEN, TRUTH, Comparisons, judge
 from jetson_detect.bags.writer import BagWriter
 from jetson_detect.core.class_names import ClassNames
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.golden_comparison import DEFAULT_RULE, ComparisonFigures, MatchRule
-from jetson_detect.core.replay_limits import (
-    ACCURACY_LIMITS,
-    GOLDEN_LIMITS,
-    Check,
-    ReplayLimits,
-    check_accuracy,
-    check_known,
-    check_objects,
-    check_played,
-    check_speed,
-)
+from jetson_detect.core.replay_limits import Check, ReplayLimits
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,13 +163,7 @@ class ReplayedBag:
         if not place.exists():
             raise AssertionError(f"{place}: no such bag; pytest --update-golden-bags makes it")
         figures = self.compare(place, rule)
-        checks = self._speed_checks(wanted)
-        for topic, each in figures.items():
-            checks.append(check_known(topic, each))
-            if self._is_whole:
-                checks.append(check_played(topic, each))
-            checks += check_objects(topic, wanted.or_else(GOLDEN_LIMITS), each)
-            checks += check_accuracy(topic, wanted.only(ACCURACY_LIMITS), each)
+        checks = self._judge(wanted, {GOLDEN: figures})
         hint = f"golden bag: {place}; if the new answers are right, run pytest --update-golden-bags"
         _demand(checks, hint)
 
@@ -209,10 +194,7 @@ class ReplayedBag:
         if wanted.max_score_drift is not None:
             raise TypeError("max_score_drift is for assert_matches(): the truth has no scores")
         self.assert_answered()
-        checks = self._speed_checks(wanted)
-        for topic, each in self.compare_with_truth(*truth, rule=rule).items():
-            checks += check_objects(topic, wanted, each)
-            checks += check_accuracy(topic, wanted, each)
+        checks = self._judge(wanted, {TRUTH: self.compare_with_truth(*truth, rule=rule)})
         _demand(checks, f"truth: {', '.join(truth)} in {self.path}")
 
     def assert_answered(self) -> None:
@@ -251,13 +233,11 @@ class ReplayedBag:
             comparison.add(frame.sent, frame.detections)
         return comparison.figures()
 
-    def _speed_checks(self, limits: ReplayLimits) -> list[Check]:
-        checks: list[Check] = []
-        for topic in self._ledger.topics:
-            report = self._ledger.report(self.labels, topic)
-            speed = (report.latency_p50_ms, report.latency_p99_ms, report.fps)
-            checks += check_speed(topic, limits, *speed)
-        return checks
+    def _judge(self, limits: ReplayLimits, comparisons: Comparisons) -> Iterator[Check]:
+        ledger, labels = self._ledger, self.labels
+        by_topic = {topic: ledger.report(labels, topic) for topic in ledger.topics}
+        # That each frame was answered is demanded before, with the reasons.
+        return judge(limits, by_topic, comparisons, must_answer=False, is_whole=self._is_whole)
 
 
 def _demand(checks: Iterable[Check], hint: str) -> None:

@@ -11,16 +11,16 @@ from pathlib import Path
 from jetson_detect.bags.ledger import FrameLedger
 from jetson_detect.bags.played_topics import Ending
 from jetson_detect.bags.replay_plan import ReplayPlan
-from jetson_detect.commands.replay.display import show_checks, show_result
-from jetson_detect.commands.replay.junit_file import junit_xml
-from jetson_detect.commands.replay.records import ReplayRecords
-from jetson_detect.commands.replay.verdict import (
+from jetson_detect.bags.verdict import (
     GOLDEN,
     Comparisons,
     ReplayResult,
     judge,
-    limits_from,
 )
+from jetson_detect.commands.replay.display import show_checks, show_result
+from jetson_detect.commands.replay.junit_file import junit_xml
+from jetson_detect.commands.replay.limit_arguments import limits_from
+from jetson_detect.commands.replay.records import ReplayRecords
 from jetson_detect.commands.result_files import write_atomically
 from jetson_detect.commands.stop_signals import StopSignals
 from jetson_detect.report.html_report import HtmlReport

@@ -10,7 +10,7 @@ from itertools import chain
 from jetson_detect.bags.frames import Frame
 from jetson_detect.bags.ledger import ReplayReport
 from jetson_detect.bags.stamps import format_stamp
-from jetson_detect.commands.replay.verdict import GOLDEN, TRUTH, Comparisons, ReplayResult
+from jetson_detect.bags.verdict import GOLDEN, TRUTH, Comparisons, ReplayResult
 from jetson_detect.core.replay_limits import OBJECT_LIMITS
 
 _PROGRESS_S = 15.0

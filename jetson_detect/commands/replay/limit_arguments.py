@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from jetson_detect.commands.numbers import at_least
+from jetson_detect.core.replay_limits import (
+    ACCURACY_LIMITS,
+    GOLDEN_LIMITS,
+    OBJECT_LIMITS,
+    Allowance,
+    ReplayLimits,
+)
 
 
 def add_comparison_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +30,6 @@ def add_comparison_arguments(parser: argparse.ArgumentParser) -> None:
 def check_comparison(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Leave the process if the arguments do not fit each other."""
     from jetson_detect.core.golden_comparison import MatchRule
-    from jetson_detect.core.replay_limits import ACCURACY_LIMITS, OBJECT_LIMITS
 
     try:
         MatchRule(options.match_iou, options.sure_score)
@@ -42,6 +49,11 @@ def check_comparison(parser: argparse.ArgumentParser, options: argparse.Namespac
                 )
     if options.compare is None and options.max_score_drift is not None:
         parser.error("--max-score-drift needs --compare: the truth has no scores")
+
+
+def limits_from(options: argparse.Namespace) -> ReplayLimits:
+    """Collect the limits of a command line."""
+    return ReplayLimits(**{each.name: getattr(options, each.name) for each in fields(ReplayLimits)})
 
 
 def _add_comparison(group: Any) -> None:
@@ -98,16 +110,12 @@ def _add_limits(group: Any) -> None:
 
 
 def _golden() -> str:
-    from jetson_detect.core.replay_limits import GOLDEN_LIMITS, OBJECT_LIMITS
-
     return ", ".join(
         f"--{name.replace('_', '-')} {getattr(GOLDEN_LIMITS, name)}" for name in OBJECT_LIMITS
     )
 
 
 def _allowance(text: str) -> Any:
-    from jetson_detect.core.replay_limits import Allowance
-
     try:
         return Allowance.parse(text)
     except ValueError as error:

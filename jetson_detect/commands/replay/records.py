@@ -15,8 +15,8 @@ from jetson_detect.bags.reader import BagMessage, BagReader
 from jetson_detect.bags.recorded_detections import RecordedDetections
 from jetson_detect.bags.recorded_image import read_recorded_image
 from jetson_detect.bags.replay_plan import ReplayPlan
+from jetson_detect.bags.verdict import GOLDEN, TRUTH
 from jetson_detect.bags.writer import BagWriter
-from jetson_detect.commands.replay.verdict import GOLDEN, TRUTH
 from jetson_detect.core.class_names import ClassNames
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.golden_comparison import ComparisonFigures, MatchRule

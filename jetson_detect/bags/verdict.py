@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 from jetson_detect.bags.ledger import ReplayReport
@@ -63,11 +62,6 @@ class ReplayResult:
             "checks": [asdict(check) for check in self.checks],
             "environment": dict(self.environment),
         }
-
-
-def limits_from(options: argparse.Namespace) -> ReplayLimits:
-    """Collect the limits of a command line."""
-    return ReplayLimits(**{each.name: getattr(options, each.name) for each in fields(ReplayLimits)})
 
 
 def judge(
