@@ -10,11 +10,11 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 
-from jetson_detect.bags.stamps import NANOSECONDS
 from jetson_detect.bags.writer import BagWriter
 from jetson_detect.conversion.ground_truth import ground_truth
 from jetson_detect.conversion.images import ImageWriter
 from jetson_detect.core.scenes import SceneSequence
+from jetson_detect.core.stamp_time import SECOND_NS
 
 IMAGE_TOPIC = "/camera/image_raw"
 GROUND_TRUTH_TOPIC = "/camera/ground_truth"
@@ -34,7 +34,7 @@ class DemoBagConfig:
     storage: str = "mcap"
     """Or ``sqlite3``."""
     frame_id: str = "camera"
-    start_ns: int = 1_700_000_000 * NANOSECONDS
+    start_ns: int = 1_700_000_000 * SECOND_NS
     """Stamp of the first frame; fixed, so that the same arguments give the same bag."""
 
 
@@ -73,8 +73,8 @@ def write_demo_bag(
         for number in range(config.frames):
             on_frame(number)
             scene = sequence.frame(number)
-            stamp = config.start_ns + round(number * NANOSECONDS / config.fps)
-            seconds, nanoseconds = divmod(stamp, NANOSECONDS)
+            stamp = config.start_ns + round(number * SECOND_NS / config.fps)
+            seconds, nanoseconds = divmod(stamp, SECOND_NS)
             header = Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=config.frame_id)
             # The truth comes first: whoever has the image has what it is compared with.
             truth = ground_truth(scene, header)

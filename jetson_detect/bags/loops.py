@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import count
 
 from jetson_detect.bags.frames import Frame
-from jetson_detect.bags.stamps import NANOSECONDS
+from jetson_detect.core.stamp_time import SECOND_NS
 
-_LONE_FRAME_NS = NANOSECONDS // 10
+_LONE_FRAME_NS = SECOND_NS // 10
 """Time that a single frame takes before it comes again: nothing says how fast the camera was."""
 
 

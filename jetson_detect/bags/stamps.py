@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import struct
 
+from jetson_detect.core.stamp_time import SECOND_NS, to_nanoseconds
+
 _STAMP_OFFSET = 4
 _STAMP_END = _STAMP_OFFSET + 8
 
@@ -19,9 +21,6 @@ _STAMP_FORMATS = {
     b"\x00\x07": struct.Struct("<iI"),  # plain CDR version 2, little endian
 }
 """By the first two bytes, the representation identifier (RTPS 2.5, table 10.3)."""
-
-NANOSECONDS = 1_000_000_000
-"""In one second."""
 
 
 class StampError(ValueError):
@@ -38,7 +37,7 @@ def read_stamp(data: bytes) -> int:
 
     """
     seconds, nanoseconds = _stamp_format(data).unpack_from(data, _STAMP_OFFSET)
-    return int(seconds) * NANOSECONDS + int(nanoseconds)
+    return to_nanoseconds(seconds, nanoseconds)
 
 
 def with_stamp(data: bytes, stamp_ns: int) -> bytes:
@@ -51,7 +50,7 @@ def with_stamp(data: bytes, stamp_ns: int) -> bytes:
 
     """
     stamp_format = _stamp_format(data)
-    seconds, nanoseconds = divmod(stamp_ns, NANOSECONDS)
+    seconds, nanoseconds = divmod(stamp_ns, SECOND_NS)
     try:
         stamp = stamp_format.pack(seconds, nanoseconds)
     except struct.error:
@@ -64,7 +63,7 @@ def with_stamp(data: bytes, stamp_ns: int) -> bytes:
 def format_stamp(stamp_ns: int) -> str:
     """Write a stamp as ROS tools do, seconds and nine decimals: ``1700000000.033333333``."""
     sign, stamp_ns = ("-", -stamp_ns) if stamp_ns < 0 else ("", stamp_ns)
-    return f"{sign}{stamp_ns // NANOSECONDS}.{stamp_ns % NANOSECONDS:09d}"
+    return f"{sign}{stamp_ns // SECOND_NS}.{stamp_ns % SECOND_NS:09d}"
 
 
 def _stamp_format(data: bytes) -> struct.Struct:

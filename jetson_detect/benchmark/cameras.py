@@ -21,10 +21,10 @@ from jetson_detect.benchmark.cdr import get_stamp, put_stamp
 from jetson_detect.benchmark.drive import Drive
 from jetson_detect.benchmark.picture import draw_picture
 from jetson_detect.conversion.images import ImageWriter
+from jetson_detect.core.stamp_time import SECOND_NS
 
 _DEPTH = 10
 _POLL_S = 0.2
-_NANOSECONDS = 1_000_000_000
 
 Stamp = tuple[int, int]
 """Seconds and nanoseconds of a header."""
@@ -186,7 +186,7 @@ class Cameras:
         return max(0.0, min([_POLL_S, *(at - time.perf_counter() for at in due)]))
 
     def _send(self, link: _Link) -> None:
-        stamp = divmod(time.time_ns(), _NANOSECONDS)
+        stamp = divmod(time.time_ns(), SECOND_NS)
         put_stamp(self._frame, *stamp)
         link.sent += 1
         link.waiting[stamp] = time.perf_counter()

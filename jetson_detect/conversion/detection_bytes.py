@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from jetson_detect.conversion.cdr_buffer import ENCAPSULATION, WORD
 from jetson_detect.conversion.tracked_detections import id_text, observations_from_rows
+from jetson_detect.core.stamp_time import to_nanoseconds
 from jetson_detect.core.tracking.camera_tracker import Tracks
-from jetson_detect.core.tracking.frame_clock import SECOND_NS
 from jetson_detect.core.tracking.observations import Observations
 
 _START = len(ENCAPSULATION)
@@ -69,7 +69,7 @@ class DetectionBytes:
         self._classes: list[str] = []
         try:
             sec, nanosec = _STAMP.unpack_from(data, _START)
-            self.stamp_ns: int = sec * SECOND_NS + nanosec
+            self.stamp_ns: int = to_nanoseconds(sec, nanosec)
             count, place = self._count_behind_header(_START)
             self._count_at = place - _LENGTH.size
             for _ in range(count):

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from vision_msgs.msg import Detection2DArray
 
+from jetson_detect.core.stamp_time import to_nanoseconds
 from jetson_detect.core.tracking.camera_tracker import NO_ID, Tracks
-from jetson_detect.core.tracking.frame_clock import SECOND_NS
 from jetson_detect.core.tracking.observations import Observations
 
 
@@ -35,7 +35,7 @@ class DetectionMessage:
         """Take a message of any detector; :meth:`with_tracks` changes it."""
         self._message = message
         stamp = message.header.stamp
-        self.stamp_ns: int = int(stamp.sec) * SECOND_NS + int(stamp.nanosec)
+        self.stamp_ns: int = to_nanoseconds(stamp.sec, stamp.nanosec)
 
     def observations(self) -> Observations:
         """Read the objects, in their order.

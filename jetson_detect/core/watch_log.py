@@ -18,6 +18,7 @@ from jetson_detect.core.class_names import ClassNames
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.evaluation import Evaluation, Evaluator
 from jetson_detect.core.stamp_matching import StampMatcher
+from jetson_detect.core.stamp_time import SECOND_NS
 from jetson_detect.core.statistics import DetectionStatistics
 
 STAMP_PLAUSIBLE_S = 60.0
@@ -32,7 +33,6 @@ _PAIRS_KEPT = 10_000
 """Answers that accuracy is computed from, the newest: five minutes at 30 fps."""
 _EVALUATION_SHARE = 0.1
 """Share of the time that computing the accuracy may take while answers come in."""
-_NANOSECONDS = 1_000_000_000
 _ANY_OBJECT = Detections.from_best(
     np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int32)
 )
@@ -178,7 +178,7 @@ class WatchLog:
                 return []
             self._recent.append(stamp_ns)
             number = self._statistics.frames
-            latency = (now_ns - stamp_ns) / _NANOSECONDS
+            latency = (now_ns - stamp_ns) / SECOND_NS
             implausible = stamp_ns == 0 or abs(latency) > STAMP_PLAUSIBLE_S
             # Of a frame that was sent again nobody can tell which sending was answered.
             known = None if implausible or stamp_ns in self._sent_again else latency

@@ -174,8 +174,10 @@ class ImageSlots:
         """
         members = image.members
         content = image.data
+        # NumPy before 2.3 takes no null pointer, not even to nothing.
+        address = content.data or ctypes.addressof(members)
         data: NDArray[np.uint8] = np.asarray(
-            Lease(image, self._free, content.data or 0, (content.size,), True)
+            Lease(image, self._free, address, (content.size,), True)
         )
         return ReceivedImage(
             members.sec,

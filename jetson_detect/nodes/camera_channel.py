@@ -22,6 +22,7 @@ from jetson_detect.core.compressed_pictures import CompressedPicture
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.model import InputSpec
 from jetson_detect.core.pixels import Pixels
+from jetson_detect.core.stamp_time import SECOND_NS, to_nanoseconds
 from jetson_detect.middleware.frame_receiver import Frame
 from jetson_detect.middleware.image_type import ImageType, image_type
 from jetson_detect.nodes.camera_eye import CameraEye
@@ -31,7 +32,6 @@ from jetson_detect.nodes.qos import LATCHED, RELIABLE
 from jetson_detect.nodes.silent_camera import silence_reasons
 
 _WARNING_PERIOD_S = 10.0
-_NANOSECOND = 1e-9
 
 
 class CameraChannel:
@@ -224,7 +224,7 @@ class CameraChannel:
         if header.sec == 0 and header.nanosec == 0:
             return None
         now: int = self._clock.now().nanoseconds
-        return (now - header.sec * 1_000_000_000 - header.nanosec) * _NANOSECOND
+        return (now - to_nanoseconds(header.sec, header.nanosec)) / SECOND_NS
 
     # -- how the camera is --------------------------------------------------------------------
 

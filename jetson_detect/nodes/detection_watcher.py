@@ -18,12 +18,12 @@ from jetson_detect.bags.writer import BagWriter
 from jetson_detect.conversion.detections import named_detections
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.frame_saving import FrameSaver
+from jetson_detect.core.stamp_time import SECOND_NS, to_nanoseconds
 from jetson_detect.core.watch_log import STAMP_PLAUSIBLE_S, SeenFrame, WatchLog
 from jetson_detect.nodes.qos import LATCHED
 
 _QUEUED = 100
 """Messages of a topic that the middleware keeps while this process is busy."""
-_NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class DetectionWatcher(Node):
     def _on_detections(self, message: Detection2DArray, waited_ns: int) -> None:
         # What waited here, while this process was busy, is not the detector's fault.
         now_ns = self.get_clock().now().nanoseconds - waited_ns
-        self.last_arrival = time.monotonic() - waited_ns / _NANOSECONDS
+        self.last_arrival = time.monotonic() - waited_ns / SECOND_NS
         self._save(
             self._log.add_answer(
                 _stamp_ns(message), self._to_detections(message), now_ns, self.last_arrival
@@ -173,9 +173,9 @@ def _waited_ns(info: Mapping[str, int]) -> int:
     received_ns = info.get("received_timestamp", 0)
     waited_ns = time.time_ns() - received_ns
     # Neither a middleware that gives no time nor a step of the clock is a wait.
-    return waited_ns if 0 < waited_ns < STAMP_PLAUSIBLE_S * _NANOSECONDS else 0
+    return waited_ns if 0 < waited_ns < STAMP_PLAUSIBLE_S * SECOND_NS else 0
 
 
 def _stamp_ns(message: Any) -> int:
     stamp = message.header.stamp
-    return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)
+    return to_nanoseconds(stamp.sec, stamp.nanosec)

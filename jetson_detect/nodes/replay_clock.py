@@ -7,7 +7,7 @@ import time
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from jetson_detect.bags.stamps import NANOSECONDS
+from jetson_detect.core.stamp_time import SECOND_NS
 from jetson_detect.nodes.message_classes import message_class_of
 from jetson_detect.nodes.qos import RELIABLE
 
@@ -77,7 +77,7 @@ class ReplayClock:
             return
         time_ns = self._position_ns - self._back_ns
         if self._runs_since is not None:
-            time_ns += int((time.monotonic() - self._runs_since) * self._rate * NANOSECONDS)
+            time_ns += int((time.monotonic() - self._runs_since) * self._rate * SECOND_NS)
         message = self._message_class()
-        message.clock.sec, message.clock.nanosec = divmod(time_ns, NANOSECONDS)
+        message.clock.sec, message.clock.nanosec = divmod(time_ns, SECOND_NS)
         self._publisher.publish(message)

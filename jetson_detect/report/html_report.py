@@ -62,20 +62,13 @@ class HtmlReport:
         """Count a frame that was not answered."""
         self._record(topic).lost += 1
 
-    def write(
-        self,
-        path: Path,
-        headlines: Mapping[str, str] | None = None,
-        checks: Sequence[Check] = (),
-    ) -> None:
+    def write(self, path: Path, checks: Sequence[Check] = ()) -> None:
         """Write the file, in place of one that is there; frames may be added afterwards.
 
         Parameters
         ----------
         path:
             Of the file, usually ``*.html``.
-        headlines:
-            What else stands among the first numbers, such as how fast the replay was.
         checks:
             What was demanded of the run, shown first, and whether it was met.
 
@@ -89,7 +82,6 @@ class HtmlReport:
             self._title,
             list(self._records.values()),
             self._choice,
-            headlines or {},
             checks,
             self._environment,
         )

@@ -96,7 +96,6 @@ def make_page(
     title: str,
     records: Sequence[TopicRecord],
     choice: PictureChoice,
-    headlines: Mapping[str, str],
     checks: Sequence[Check],
     environment: Mapping[str, str],
 ) -> Page:
@@ -105,7 +104,7 @@ def make_page(
     precisions = [_precision(record) for record in records]
     return Page(
         title=title,
-        headlines=(*_headlines(records, precisions), *headlines.items()),
+        headlines=_headlines(records, precisions),
         checks=tuple(checks),
         environment=tuple(environment.items()),
         topics=tuple(

@@ -123,12 +123,6 @@ def test_a_board_is_read_from_its_files(board, monkeypatch):
     )
 
 
-def test_the_hottest_zone_is_known(board):
-    board.zone(1, "gpu-thermal", 70000)
-    assert board.read().hottest.name == "gpu-thermal"
-    assert BoardReading().hottest is None
-
-
 def test_a_machine_without_any_of_it_says_nothing_and_is_well(tmp_path):
     def missing(path: Path) -> Any:
         raise FileNotFoundError(path)

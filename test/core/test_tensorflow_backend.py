@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -333,6 +335,25 @@ def test_weights_without_a_model_are_refused(tf, tmp_path: Path):
         file["kernel"] = np.zeros(3)
     with pytest.raises(BackendError, match=r"weights.h5: holds weights only; save the whole model"):
         TensorflowBackend(ModelFile(Format.KERAS, tmp_path / "weights.h5"))
+
+
+def test_a_file_of_a_newer_keras_is_told_with_the_version_that_it_needs(tf, tmp_path: Path):
+    keras_model(tf).save(tmp_path / "saved.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "saved.keras") as saved,
+        zipfile.ZipFile(tmp_path / "newer.keras", "w") as newer,
+    ):
+        for member in saved.infolist():
+            text = saved.read(member)
+            if member.filename == "metadata.json":
+                text = json.dumps({**json.loads(text), "keras_version": "9.1.2"}).encode()
+            elif member.filename == "config.json":
+                text = text.replace(b'"Add"', b'"AddOfLater"')
+            newer.writestr(member, text)
+    here = tf.keras.__version__
+    said = rf"newer.keras: cannot be loaded: keras {here}: .*AddOfLater.*; it was saved with Keras"
+    with pytest.raises(BackendError, match=rf"{said} 9.1.2: install that, save it again"):
+        TensorflowBackend(ModelFile(Format.KERAS, tmp_path / "newer.keras"))
 
 
 @pytest.mark.parametrize("name", ["broken.keras", "broken.h5"])

@@ -34,13 +34,17 @@ def test_a_library_that_is_not_loaded_is_named(loaded_anew, monkeypatch):
         load_rcl()
 
 
+def ignore(message: String) -> None:
+    """Take a message."""
+
+
 def test_a_library_without_a_function_is_not_used():
     with pytest.raises(RclUnavailableError, match=r"librcl lacks a function: .*rcl_take"):
         RclLibrary(ctypes.CDLL(None))
 
 
 def test_what_rcl_complains_of_is_told_and_forgotten(graph):
-    subscription = graph.node().create_subscription(String, "text", print, 1)
+    subscription = graph.node().create_subscription(String, "text", ignore, 1)
     rcl = load_rcl()
     for _ in range(2):
         expected = r"taking a message failed \(11\): ros_message argument is null, at"
@@ -50,8 +54,8 @@ def test_what_rcl_complains_of_is_told_and_forgotten(graph):
 
 def test_a_pointer_to_another_subscription_is_noticed(graph):
     node = graph.node()
-    subscription = node.create_subscription(String, "text", print, 1)
-    other = node.create_subscription(String, "other", print, 1)
+    subscription = node.create_subscription(String, "text", ignore, 1)
+    other = node.create_subscription(String, "other", ignore, 1)
 
     class Mixed:
         handle = subscription.handle
@@ -62,7 +66,7 @@ def test_a_pointer_to_another_subscription_is_noticed(graph):
 
 
 def test_a_handle_without_a_pointer_is_noticed(graph):
-    subscription = graph.node().create_subscription(String, "text", print, 1)
+    subscription = graph.node().create_subscription(String, "text", ignore, 1)
 
     class Opaque:
         def __enter__(self) -> None:
@@ -81,7 +85,7 @@ def test_a_handle_without_a_pointer_is_noticed(graph):
 
 def test_nothing_is_taken_from_a_destroyed_subscription(graph):
     node = graph.node()
-    subscription = node.create_subscription(String, "text", print, 1)
+    subscription = node.create_subscription(String, "text", ignore, 1)
     node.destroy_subscription(subscription)
     with pytest.raises(InvalidHandle):
         load_rcl().take(subscription, 0)

@@ -94,7 +94,7 @@ def test_the_first_numbers_are_those_of_all_frames(written, make_frame, objects)
             )
         )
     report.add_lost("/camera/image_raw")
-    page = written(report, headlines={"replayed at": "99 frames/s"})
+    page = written(report)
     assert page.headlines() == {
         "frames": "102",
         "answered": "101",
@@ -105,7 +105,6 @@ def test_the_first_numbers_are_those_of_all_frames(written, make_frame, objects)
         "mAP50-95": "0.500",
         "missed, by truth": "101",
         "extra, by truth": "0",
-        "replayed at": "99 frames/s",
     }
     assert page.lines.count("a run") == 2  # title and heading
 

@@ -55,8 +55,10 @@ _DTYPES = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
+_MISSING_WEIGHTS = "copy the file with the weights beside it"
 _REMEDIES = (
-    ("external data", "copy the file with the weights beside it"),
+    ("external data", _MISSING_WEIGHTS),
+    ("no such file", _MISSING_WEIGHTS),  # up to 1.23, of which the file itself is there
     ("opset", "export it for an older opset or install a newer onnxruntime"),
     ("ir version", "export it with an older onnx or install a newer onnxruntime"),
     ("no op registered", "export it for another opset or install a newer onnxruntime"),

@@ -71,8 +71,3 @@ class BoardReading:
     """How often each over-current event has throttled the board since it was started."""
     gpu_clock: GpuClock | None = None
     memory: MemoryReading = MemoryReading()
-
-    @property
-    def hottest(self) -> ThermalZone | None:
-        """The zone with the highest temperature."""
-        return max(self.zones, key=lambda zone: zone.celsius, default=None)

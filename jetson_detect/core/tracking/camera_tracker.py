@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jetson_detect.core.stamp_time import SECOND_NS
 from jetson_detect.core.tracking.associator import (
     UNTRACKED,
     AssociationOptions,
     Associator,
     MakeAssociator,
 )
-from jetson_detect.core.tracking.frame_clock import SECOND_NS, FrameClock
+from jetson_detect.core.tracking.frame_clock import FrameClock
 from jetson_detect.core.tracking.observations import Observations
 
 NO_ID = 0

@@ -6,7 +6,8 @@ from collections import deque
 from statistics import median
 from typing import NamedTuple
 
-SECOND_NS = 1_000_000_000
+from jetson_detect.core.stamp_time import SECOND_NS
+
 _GAPS_KEPT = 31
 _GAPS_NEEDED = 5
 """Before so many are known, one of them may well be a pause."""

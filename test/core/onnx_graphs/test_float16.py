@@ -199,5 +199,6 @@ def test_the_demo_model_finds_the_same(demo_model, onnx, tmp_path):
     agreement = compare_detections(found[1], found[0], model.thresholds.score)
     assert agreement.matched > 15
     assert agreement.missed == agreement.extra == 0
-    assert agreement.box_px < 0.5
+    # Half a last digit of a size's logarithm is a pixel of the largest objects.
+    assert agreement.box_px < 2.0
     assert agreement.score < 0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -66,18 +67,31 @@ def _load(file: ModelFile) -> Any:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     refusals: list[str] = []
     for module in filter(find_spec, ("keras", "tf_keras")):
+        version = "of unknown version"
         try:
             keras = import_library(module, "install the release that fits TensorFlow")
+            version = keras.__version__
             backend = keras.backend.backend()
             if backend != "tensorflow":
                 raise BackendError(f"it runs on {backend}; set KERAS_BACKEND=tensorflow")
             return keras.models.load_model(str(file.path), **options)
         except Exception as error:  # a wrong file makes Keras raise almost anything
-            refusals.append(f"{module}: {reason(error)}")
+            refusals.append(f"{module} {version}: {reason(error)}")
+    saved_with = _version_that_saved(file)
+    newer = f"it was saved with Keras {saved_with}: install that, " if saved_with else ""
     raise BackendError(
         f"{file.path}: cannot be loaded: {'; '.join(refusals) or 'Keras is missing'}; "
-        "save it again with this version of Keras, or give a SavedModel (model.export)"
+        f"{newer}save it again with this version of Keras, or give a SavedModel (model.export)"
     )
+
+
+def _version_that_saved(file: ModelFile) -> str:
+    """Return the release of Keras that wrote a ``.keras`` file; empty if the file does not tell."""
+    try:
+        with zipfile.ZipFile(file.path) as archive:
+            return str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return ""
 
 
 def _refuse_lambdas(file: ModelFile) -> None:
