@@ -244,7 +244,7 @@ def test_names_from_outside_are_text_whatever_they_hold(written, make_frame, obj
         )
     )
     check = Check(SCRIPT, QUOTE, False, SCRIPT, QUOTE)
-    page = written(report, headlines={SCRIPT: QUOTE}, checks=[check])
+    page = written(report, checks=[check])
     assert len(page.all("script")) == 2
     assert "alert" not in "".join(re.findall(r"<script>(.*?)</script>", page.text, re.S))
     (picture,) = page.all("img")
