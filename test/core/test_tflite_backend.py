@@ -249,6 +249,17 @@ def test_without_a_runtime_the_backend_is_unavailable(monkeypatch: pytest.Monkey
         open_backend(MODEL, "tflite")
 
 
+def test_a_runtime_built_for_another_numpy_is_told_as_such(monkeypatch: pytest.MonkeyPatch):
+    def fails(*arguments: object, **options: object) -> None:
+        raise SystemError("CreateWrapperFromFile returned a result with an exception set")
+
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    monkeypatch.setattr(interpreter, "Interpreter", fails)
+    said = rf"does not work with NumPy {np.__version__} \(CreateWrapper.*\); install a release"
+    with pytest.raises(BackendUnavailableError, match=said):
+        open_backend(MODEL, "tflite")
+
+
 def test_outputs_equal_those_of_onnx_runtime():
     onnxruntime = pytest.importorskip("onnxruntime")
     (file,) = MODEL.files_for([Format.ONNX])

@@ -58,7 +58,9 @@ _DTYPES = {
 _MISSING_WEIGHTS = "copy the file with the weights beside it"
 _REMEDIES = (
     ("external data", _MISSING_WEIGHTS),
-    ("no such file", _MISSING_WEIGHTS),  # up to 1.23, of which the file itself is there
+    # Of older releases; that the file itself is there was seen before.
+    ("no such file", _MISSING_WEIGHTS),
+    ("getfilelength", _MISSING_WEIGHTS),
     ("opset", "export it for an older opset or install a newer onnxruntime"),
     ("ir version", "export it with an older onnx or install a newer onnxruntime"),
     ("no op registered", "export it for another opset or install a newer onnxruntime"),

@@ -70,6 +70,11 @@ class TfliteBackend(Closing):
             self._outputs = _describe(self._interpreter, runner, "output", file)
         except BackendError:
             raise
+        except SystemError as error:  # what C code does with an array that it does not know
+            raise BackendUnavailableError(
+                f"{runtime} does not work with NumPy {np.__version__} ({reason(error)}); install a "
+                "release of either that fits the other"
+            ) from error
         except (ValueError, RuntimeError) as error:
             raise BackendError(
                 f"{file.path}: {runtime} cannot load it: {reason(error)}; convert the model again"
