@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from jetson_detect.core.backends.base import TensorInfo
 from jetson_detect.core.camera_views import Viewer
 from jetson_detect.core.compressed_pictures import COLOR_FLAGS, CompressedPicture, has_simplejpeg
 from jetson_detect.core.geometry import ResizeMode
-from jetson_detect.core.model import ColorOrder, InputSpec, Layout
+from jetson_detect.core.model import ColorOrder, InputSpec, Interpolation, Layout
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.preprocess import Preprocessor
 from jetson_detect.core.reused_memory import ReusedMemory
@@ -31,6 +32,9 @@ FULL_SIZE, RESIZED, OURS = "float at full size", "letterbox, float, transpose", 
 USUALLY_DECODED = "OpenCV, then as usual"
 OPENCV_WHOLE, OPENCV_REDUCED, SIMPLEJPEG_WHOLE = "OpenCV", "OpenCV, reduced", "simplejpeg"
 _JPEG_QUALITY = 90
+
+Acts: TypeAlias = dict[str, Callable[[], NDArray[np.float32]]]
+"""What makes a tensor, by the way in which it does."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +47,17 @@ class PreprocessLevel:
     """Those of the sizes that are also decoded."""
     network_sizes: tuple[int, ...] = (320, 640)
     """Width and height of the network's input: (1, 3, size, size), RGB from 0 to 1, float32."""
+    area_size: int = 160
+    """That of a small network, for which pictures are shrunk by area."""
 
 
 def measure_preprocessing(level: PreprocessLevel, repeats: Repeats) -> Section:
     """Letterbox pictures of each size to each input, all ways in turns."""
-    costs = []
-    for network_size in level.network_sizes:
-        for name in level.sizes:
-            size = SIZES[name]
-            kinds = {"": preprocessing_acts(size, network_size)}
-            if name in level.jpeg_sizes:
-                kinds[" JPEG"] = decoding_acts(size, network_size)
-            for kind, acts in kinds.items():
-                case = f"{size_text(size)}{kind} to {network_size}"
-                for way, rounds in cpu_costs_us(acts, repeats).items():
-                    costs.append(CostRow(case, way, "µs CPU", rounds))
+    costs = [
+        CostRow(case, way, "µs CPU", rounds)
+        for case, acts in _cases(level)
+        for way, rounds in cpu_costs_us(acts, repeats).items()
+    ]
     decoded = not set(level.sizes).isdisjoint(level.jpeg_sizes)
     return Section(
         NAME,
@@ -68,9 +68,19 @@ def measure_preprocessing(level: PreprocessLevel, repeats: Repeats) -> Section:
     )
 
 
-def preprocessing_acts(
-    size: tuple[int, int], network_size: int
-) -> dict[str, Callable[[], NDArray[np.float32]]]:
+def _cases(level: PreprocessLevel) -> Iterator[tuple[str, Acts]]:
+    for network_size in level.network_sizes:
+        for name in level.sizes:
+            size = SIZES[name]
+            yield f"{size_text(size)} to {network_size}", preprocessing_acts(size, network_size)
+            if name in level.jpeg_sizes:
+                yield f"{size_text(size)} JPEG to {network_size}", decoding_acts(size, network_size)
+    for name in level.sizes:
+        case = f"{size_text(SIZES[name])} by area to {level.area_size}"
+        yield case, area_acts(SIZES[name], level.area_size)
+
+
+def preprocessing_acts(size: tuple[int, int], network_size: int) -> Acts:
     """Return what makes the same tensor of the same picture, by the way in which it does.
 
     Parameters
@@ -91,9 +101,28 @@ def preprocessing_acts(
     }
 
 
-def decoding_acts(
-    size: tuple[int, int], network_size: int
-) -> dict[str, Callable[[], NDArray[np.float32]]]:
+def area_acts(size: tuple[int, int], network_size: int) -> Acts:
+    """Return what shrinks a picture by area, and makes the same tensor of it but for rounding.
+
+    Parameters
+    ----------
+    size:
+        Width and height of the picture.
+    network_size:
+        Width and height of the tensor.
+
+    """
+    picture = draw_picture(size)
+    pixels = Pixels.from_array(picture)
+    spec = replace(_input_spec(network_size), interpolation=Interpolation.AREA)
+    preprocess = _preprocessor(spec)
+    return {
+        RESIZED: lambda: letterbox_and_scale(picture, network_size, cv2.INTER_AREA),
+        OURS: lambda: preprocess(pixels)[0],
+    }
+
+
+def decoding_acts(size: tuple[int, int], network_size: int) -> Acts:
     """Return what makes a tensor of the same JPEG picture, by the way in which it is decoded.
 
     Parameters

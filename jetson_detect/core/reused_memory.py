@@ -79,14 +79,21 @@ class ReusedMemory:
         a copy.
         """
         size = math.prod(shape)
-        memory = self._take()
-        if memory is None or memory.size < size:
+        memory = self._take(size)
+        if memory is None:
             memory = np.empty(max(size, 1), np.uint8)
         array: NDArray[np.uint8] = np.asarray(Lease(memory, self._free, memory.ctypes.data, shape))
         return array
 
-    def _take(self) -> NDArray[np.uint8] | None:
-        try:
-            return self._free.pop()
-        except IndexError:
-            return None
+    def _take(self, size: int) -> NDArray[np.uint8] | None:
+        """Return the piece used last of those that are large enough; any thread may."""
+        for _ in range(len(self._free)):
+            try:
+                memory = self._free.pop()
+            except IndexError:
+                break
+            if memory.size >= size:
+                return memory
+            # Of a smaller picture, which will want it again.
+            self._free.appendleft(memory)
+        return None

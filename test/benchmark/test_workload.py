@@ -14,6 +14,7 @@ from jetson_detect.benchmark.preprocess_level import (
     OPENCV_REDUCED,
     OURS,
     RESIZED,
+    area_acts,
     decoding_acts,
     preprocessing_acts,
 )
@@ -63,6 +64,12 @@ def test_every_way_to_preprocess_makes_the_same_tensor() -> None:
     for tensor in tensors.values():
         np.testing.assert_allclose(tensor, tensors[OURS], atol=1.01 / 255)
     np.testing.assert_allclose(tensors[RESIZED], tensors[OURS], atol=1e-6)
+
+
+def test_both_ways_to_shrink_by_area_make_the_same_tensor_but_for_rounding() -> None:
+    tensors = {name: act() for name, act in area_acts((640, 480), 160).items()}
+    assert tensors[OURS].shape == (1, 3, 160, 160)
+    np.testing.assert_allclose(tensors[RESIZED], tensors[OURS], atol=1.01 / 255)
 
 
 def test_a_clock_of_another_process_tells_the_stages(tmp_path) -> None:

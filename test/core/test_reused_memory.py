@@ -58,6 +58,18 @@ def test_smaller_arrays_use_larger_memory_again():
     assert (place(small), small.shape) == (first, (10, 7))
 
 
+def test_sizes_that_take_turns_each_find_their_memory_again():
+    memory = ReusedMemory()
+    places = []
+    for _ in range(3):
+        large = memory.array(100, 100)
+        small = memory.array(10, 10)
+        places.append((place(large), place(small)))
+        del large
+        del small  # the last one given back is too small for the next picture
+    assert len(set(places)) == 1
+
+
 @pytest.mark.parametrize("encoding", ["bgr8", "mono16", "yuyv", "nv12", "bayer_rggb16"])
 def test_memory_is_kept_as_long_as_a_part_of_a_picture_looks_at_it(encoding):
     memory = ReusedMemory()

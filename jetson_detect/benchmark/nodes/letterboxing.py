@@ -31,10 +31,12 @@ def fit(width: int, height: int, size: int) -> Fit:
     )
 
 
-def letterbox(image: NDArray[Any], size: int) -> NDArray[Any]:
+def letterbox(
+    image: NDArray[Any], size: int, interpolation: int = cv2.INTER_LINEAR
+) -> NDArray[Any]:
     """Resize an (H, W, 3) picture of bytes, and pad it to (size, size, 3)."""
     left, top, width, height, _ = fit(image.shape[1], image.shape[0], size)
-    resized = cv2.resize(image, (width, height))
+    resized = cv2.resize(image, (width, height), interpolation=interpolation)
     bottom, right = size - height - top, size - width - left
     return cv2.copyMakeBorder(
         resized, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(PADDING,) * 3

@@ -32,7 +32,9 @@ class PlainNode(UsualNode):
         return select(output, self.workload, width, height)
 
 
-def letterbox_and_scale(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+def letterbox_and_scale(
+    image: NDArray[np.uint8], size: int, interpolation: int = cv2.INTER_LINEAR
+) -> NDArray[np.float32]:
     """Letterbox in bytes, then scale and transpose.
 
     Parameters
@@ -41,13 +43,16 @@ def letterbox_and_scale(image: NDArray[np.uint8], size: int) -> NDArray[np.float
         (H, W, 3), BGR.
     size:
         Width and height of the network's input.
+    interpolation:
+        One of OpenCV's.
 
     Returns
     -------
     (1, 3, size, size): RGB from 0 to 1.
 
     """
-    rgb = cv2.cvtColor(letterbox(image, size), cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
+    boxed = letterbox(image, size, interpolation)
+    rgb = cv2.cvtColor(boxed, cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
     return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None])
 
 
