@@ -13,9 +13,10 @@ from jetson_detect.core.camera_views.region import Region, RegionError
 from jetson_detect.core.camera_views.view_geometry import ViewGeometry, rotated_size
 from jetson_detect.core.compressed_pictures import REDUCTIONS, CompressedPicture
 from jetson_detect.core.detections import Detections
-from jetson_detect.core.model import InputSpec
+from jetson_detect.core.model import InputSpec, Interpolation
 from jetson_detect.core.pixel_conversion import PixelConverter
 from jetson_detect.core.pixels import PixelError, Pixels
+from jetson_detect.core.resizing import resize
 from jetson_detect.core.reused_memory import ReusedMemory
 
 _ROTATIONS = {
@@ -147,17 +148,11 @@ class Viewer:
         return self._geometry
 
     def _shrink(self, pixels: Pixels, shrinkage: int) -> Pixels:
-        """Return the means of the pixels that become one, as a reduced JPEG picture has them.
-
-        By halves: OpenCV has vector code for two by two pixels alone.
-        """
-        image = pixels.data
-        while shrinkage > 1:
-            height, width = image.shape[0] // 2, image.shape[1] // 2
-            half = self._shrunk.array(height, width, *image.shape[2:])
-            cv2.resize(image, (width, height), dst=half, interpolation=cv2.INTER_AREA)
-            image, shrinkage = half, shrinkage // 2
-        return Pixels(image, pixels.format)
+        """Return the means of the pixels that become one, as a reduced JPEG picture has them."""
+        width, height = (length // shrinkage for length in pixels.size)
+        shrunk = self._shrunk.array(height, width, *pixels.data.shape[2:])
+        resize(pixels.data, shrunk, Interpolation.AREA)
+        return Pixels(shrunk, pixels.format)
 
     def _rectify(self, pixels: Pixels, rectification: Rectification) -> Pixels:
         width, height = rectification.size
