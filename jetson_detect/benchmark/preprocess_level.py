@@ -77,10 +77,12 @@ def _cases(level: PreprocessLevel) -> Iterator[tuple[str, Acts]]:
                 yield f"{size_text(size)} JPEG to {network_size}", decoding_acts(size, network_size)
     for name in level.sizes:
         case = f"{size_text(SIZES[name])} by area to {level.area_size}"
-        yield case, area_acts(SIZES[name], level.area_size)
+        yield case, preprocessing_acts(SIZES[name], level.area_size, Interpolation.AREA)
 
 
-def preprocessing_acts(size: tuple[int, int], network_size: int) -> Acts:
+def preprocessing_acts(
+    size: tuple[int, int], network_size: int, interpolation: Interpolation = Interpolation.LINEAR
+) -> Acts:
     """Return what makes the same tensor of the same picture, by the way in which it does.
 
     Parameters
@@ -89,35 +91,17 @@ def preprocessing_acts(size: tuple[int, int], network_size: int) -> Acts:
         Width and height of the picture.
     network_size:
         Width and height of the tensor.
+    interpolation:
+        Linear, or by area; then the tensors are the same but for rounding.
 
     """
     picture = draw_picture(size)
     pixels = Pixels.from_array(picture)
-    preprocess = _preprocessor(_input_spec(network_size))
+    preprocess = _preprocessor(replace(_input_spec(network_size), interpolation=interpolation))
+    flag = cv2.INTER_AREA if interpolation is Interpolation.AREA else cv2.INTER_LINEAR
     return {
-        FULL_SIZE: lambda: _float_first(picture, network_size),
-        RESIZED: lambda: letterbox_and_scale(picture, network_size),
-        OURS: lambda: preprocess(pixels)[0],
-    }
-
-
-def area_acts(size: tuple[int, int], network_size: int) -> Acts:
-    """Return what shrinks a picture by area, and makes the same tensor of it but for rounding.
-
-    Parameters
-    ----------
-    size:
-        Width and height of the picture.
-    network_size:
-        Width and height of the tensor.
-
-    """
-    picture = draw_picture(size)
-    pixels = Pixels.from_array(picture)
-    spec = replace(_input_spec(network_size), interpolation=Interpolation.AREA)
-    preprocess = _preprocessor(spec)
-    return {
-        RESIZED: lambda: letterbox_and_scale(picture, network_size, cv2.INTER_AREA),
+        FULL_SIZE: lambda: _float_first(picture, network_size, flag),
+        RESIZED: lambda: letterbox_and_scale(picture, network_size, flag),
         OURS: lambda: preprocess(pixels)[0],
     }
 
@@ -175,10 +159,11 @@ def _preprocessor(spec: InputSpec) -> Preprocessor:
     return Preprocessor(spec, TensorInfo("images", spec.tensor_shape, np.dtype(np.float32)))
 
 
-def _float_first(picture: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+def _float_first(picture: NDArray[np.uint8], size: int, interpolation: int) -> NDArray[np.float32]:
     """Scale all pixels before most of them are thrown away, which one sees surprisingly often."""
     scaled = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
     left, top, width, height, _ = fit(picture.shape[1], picture.shape[0], size)
     canvas = np.full((size, size, 3), PADDING / 255, np.float32)
-    canvas[top : top + height, left : left + width] = cv2.resize(scaled, (width, height))
+    resized = cv2.resize(scaled, (width, height), interpolation=interpolation)
+    canvas[top : top + height, left : left + width] = resized
     return np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])

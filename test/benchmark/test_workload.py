@@ -14,14 +14,13 @@ from jetson_detect.benchmark.preprocess_level import (
     OPENCV_REDUCED,
     OURS,
     RESIZED,
-    area_acts,
     decoding_acts,
     preprocessing_acts,
 )
 from jetson_detect.benchmark.stage_clock import Stage, StageClock
 from jetson_detect.benchmark.staged_detector import StagedDetector
 from jetson_detect.benchmark.workload import Workload
-from jetson_detect.core.model import load_model
+from jetson_detect.core.model import Interpolation, load_model
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.selection import Selection
 
@@ -58,18 +57,19 @@ def test_more_objects_than_there_is_room_for_are_refused() -> None:
         _ = Workload(5000).output
 
 
-def test_every_way_to_preprocess_makes_the_same_tensor() -> None:
-    tensors = {name: act() for name, act in preprocessing_acts(SIZE, 320).items()}
-    assert tensors[OURS].shape == (1, 3, 320, 320)
+@pytest.mark.parametrize(
+    ("size", "network_size", "interpolation", "rounding"),
+    [(SIZE, 320, Interpolation.LINEAR, 1e-6), ((640, 480), 160, Interpolation.AREA, 1.01 / 255)],
+)
+def test_every_way_to_preprocess_makes_the_same_tensor(
+    size, network_size, interpolation, rounding
+) -> None:
+    acts = preprocessing_acts(size, network_size, interpolation)
+    tensors = {name: act() for name, act in acts.items()}
+    assert tensors[OURS].shape == (1, 3, network_size, network_size)
     for tensor in tensors.values():
         np.testing.assert_allclose(tensor, tensors[OURS], atol=1.01 / 255)
-    np.testing.assert_allclose(tensors[RESIZED], tensors[OURS], atol=1e-6)
-
-
-def test_both_ways_to_shrink_by_area_make_the_same_tensor_but_for_rounding() -> None:
-    tensors = {name: act() for name, act in area_acts((640, 480), 160).items()}
-    assert tensors[OURS].shape == (1, 3, 160, 160)
-    np.testing.assert_allclose(tensors[RESIZED], tensors[OURS], atol=1.01 / 255)
+    np.testing.assert_allclose(tensors[RESIZED], tensors[OURS], atol=rounding)
 
 
 def test_a_clock_of_another_process_tells_the_stages(tmp_path) -> None:
