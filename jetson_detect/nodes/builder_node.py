@@ -18,12 +18,15 @@ from jetson_detect.builder.engine_builder import EngineBuilder
 from jetson_detect.builder.engine_queue import EngineQueue, EngineRequest, QueueStatus
 from jetson_detect.builder.engine_targets import fingerprint
 from jetson_detect.core.engines.cache import CacheError, EngineCache
+from jetson_detect.core.throttle import Throttle
 from jetson_detect.nodes.builder_config import BuilderConfig, check_models
 from jetson_detect.nodes.engine_announcer import EngineAnnouncer
 from jetson_detect.nodes.engine_reporter import EngineReporter
 from jetson_detect.nodes.engine_services import Answer, EngineServices
 from jetson_detect.nodes.managed_node import ManagedNode, reports_failure
 from jetson_detect.nodes.parameters import ParameterSet
+
+_WARNING_PERIOD_S = 60.0
 
 
 class BuilderNode(ManagedNode):
@@ -59,6 +62,7 @@ class BuilderNode(ManagedNode):
         self._announcer: EngineAnnouncer | None = None
         self._watch_timer: object | None = None
         self._is_active = False
+        self._warnings = Throttle(_WARNING_PERIOD_S)
         self._parameter_set = ParameterSet(
             self, BuilderConfig, on_change=self._on_change, check=check_models
         )
@@ -139,7 +143,8 @@ class BuilderNode(ManagedNode):
             try:
                 job = config.job(target)
             except ValueError as error:  # it was there when the parameter was set
-                self.get_logger().warning(f"{target}: {error}", throttle_duration_sec=60.0)
+                if self._warnings.permits(target):
+                    self.get_logger().warning(f"{target}: {error}")
                 continue
             requests.append(
                 EngineRequest(target, job, config.stage_limits(), fingerprint(job.model))

@@ -23,6 +23,7 @@ from jetson_detect.core.detections import Detections
 from jetson_detect.core.model import InputSpec
 from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.stamp_time import SECOND_NS, to_nanoseconds
+from jetson_detect.core.throttle import Throttle
 from jetson_detect.middleware.frame_receiver import Frame
 from jetson_detect.middleware.image_type import ImageType, image_type
 from jetson_detect.nodes.camera_eye import CameraEye
@@ -73,7 +74,7 @@ class CameraChannel:
         self.statistics = CameraStatistics()
         self._presence = Presence.AWAITED
         self._gone_at = self._last_warning = time.monotonic()
-        self._warned_bad_frame = float("-inf")
+        self._bad_frames = Throttle(_WARNING_PERIOD_S)
         self._bad_frame = ""
         self._dropped_before = self.statistics.report().dropped
 
@@ -212,9 +213,7 @@ class CameraChannel:
         failed = self.statistics.drop(
             DropReason.FAILED_INFERENCE if isinstance(error, BackendError) else DropReason.BAD_IMAGE
         )
-        now = time.monotonic()
-        if now - self._warned_bad_frame >= _WARNING_PERIOD_S:
-            self._warned_bad_frame = now
+        if self._bad_frames.permits():
             self._node.get_logger().warning(
                 f"{self.topic}: frame left out ({failed} so far): {error}"
             )

@@ -26,6 +26,7 @@ from jetson_detect.core.camera_views import (
 from jetson_detect.core.compressed_pictures import CompressedPicture
 from jetson_detect.core.model import InputSpec
 from jetson_detect.core.pixels import Pixels
+from jetson_detect.core.throttle import Throttle
 from jetson_detect.middleware.frame_receiver import Frame
 from jetson_detect.middleware.image_type import ImageType
 from jetson_detect.nodes.qos import LATCHED
@@ -70,7 +71,7 @@ class CameraEye:
         self._latched_search: Any = None
         self._last_info = b""
         self._problem_since: float | None = None
-        self._warned = float("-inf")
+        self._warnings = Throttle(_WARNING_PERIOD_S)
         self.set_view(view)
 
     def set_view(self, view: CameraView) -> None:
@@ -167,8 +168,7 @@ class CameraEye:
         now = time.monotonic()
         if self._problem_since is None:
             self._problem_since = now
-        if now - self._problem_since >= _GRACE_S and now - self._warned >= _WARNING_PERIOD_S:
-            self._warned = now
+        if now - self._problem_since >= _GRACE_S and self._warnings.permits():
             self._node.get_logger().warning(f"{self._topic}: {self._info_topic}: {problem}")
 
 

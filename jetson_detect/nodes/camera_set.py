@@ -11,6 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from jetson_detect.core.camera_condition import CameraCondition
 from jetson_detect.core.camera_statistics import DropReason
 from jetson_detect.core.camera_topic_names import namespace_beside
+from jetson_detect.core.throttle import Throttle
 from jetson_detect.core.topic_patterns import is_pattern
 from jetson_detect.middleware.frame_receiver import Frame, FrameReceiver
 from jetson_detect.nodes.camera_channel import CameraChannel
@@ -58,6 +59,7 @@ class CameraSet:
         self._node = node
         self._config = config
         self._make_channel = make_channel
+        self._warnings = Throttle(_WARNING_PERIOD_S)
         topics = config().image_topics
         self._discovery = CameraDiscovery(node, topics)
         self._refused: set[str] = set()
@@ -240,10 +242,10 @@ class CameraSet:
         try:
             yield
         except RuntimeError as error:
-            self._node.get_logger().warning(
-                f"{channel.topic}: cannot be subscribed to yet: {error}",
-                throttle_duration_sec=_WARNING_PERIOD_S,
-            )
+            if self._warnings.permits(channel.topic):
+                self._node.get_logger().warning(
+                    f"{channel.topic}: cannot be subscribed to yet: {error}"
+                )
 
     def _look(self) -> None:
         """Take in cameras that have appeared."""

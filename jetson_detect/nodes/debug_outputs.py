@@ -22,12 +22,14 @@ from jetson_detect.core.detections import Detections
 from jetson_detect.core.drawing import draw_detections, to_bgr
 from jetson_detect.core.newest_frames import NewestFrames
 from jetson_detect.core.pixels import Pixels
+from jetson_detect.core.throttle import Throttle
 from jetson_detect.nodes.debug_config import DebugImageConfig
 
 _FORMAT = "bgr8; jpeg compressed bgr8"
 """As image_transport writes it: before the semicolon what a decoder is to return."""
 _NEWEST_ONLY = QoSProfile(depth=1)
 _CLOSE_TIMEOUT_S = 5.0
+_WARNING_PERIOD_S = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,7 @@ class DebugOutputs:
         )
         """Those that there are; annotations only where foxglove_msgs is installed."""
         self._image_writer = ImageWriter()
+        self._failures = Throttle(_WARNING_PERIOD_S)
         self._waiting: NewestFrames[None, _Painting] = NewestFrames()
         self._painter: threading.Thread | None = None
 
@@ -146,10 +149,10 @@ class DebugOutputs:
             except Exception as error:
                 if not self._node.context.ok():  # the process is stopping
                     return
-                self._node.get_logger().warning(
-                    f"{self._image.topic_name}: a debug image could not be made: {error}",
-                    throttle_duration_sec=10.0,
-                )
+                if self._failures.permits():
+                    self._node.get_logger().warning(
+                        f"{self._image.topic_name}: a debug image could not be made: {error}"
+                    )
 
     def _paint(self, painting: _Painting) -> None:
         image = draw_detections(painting.image, painting.detections, painting.labels)

@@ -12,6 +12,7 @@ from vision_msgs.msg import Detection2DArray
 from jetson_detect.conversion.detection_bytes import DetectionBytes, EncodingError
 from jetson_detect.conversion.tracked_detections import DetectionMessage, TrackableArray
 from jetson_detect.conversion.tracker_status import CameraTracks
+from jetson_detect.core.throttle import Throttle
 from jetson_detect.core.tracking.associator import MakeAssociator
 from jetson_detect.core.tracking.camera_tracker import NO_ID, CameraTracker, Tracks
 from jetson_detect.nodes.qos import RELIABLE
@@ -44,6 +45,7 @@ class TrackedCamera:
         self._publisher = node.create_lifecycle_publisher(Detection2DArray, output_topic, RELIABLE)
         self._subscription: object | None = None
         self._frames = self._failed = 0
+        self._failures, self._detours = Throttle(_WARNING_PERIOD_S), Throttle(_WARNING_PERIOD_S)
         self.topic = node.resolve_topic_name(detection_topic)
         self.output_topic = node.resolve_topic_name(output_topic)
 
@@ -106,18 +108,18 @@ class TrackedCamera:
 
     def _report_failure(self, error: Exception) -> None:
         self._failed += 1
-        self._node.get_logger().error(
-            f"{self.topic}: frame not tracked ({self._failed} so far): {error}",
-            throttle_duration_sec=_WARNING_PERIOD_S,
-        )
+        if self._failures.permits():
+            self._node.get_logger().error(
+                f"{self.topic}: frame not tracked ({self._failed} so far): {error}"
+            )
 
     def _open(self, data: bytes) -> TrackableArray:
         if self._reads_bytes:
             try:
                 return DetectionBytes(data)
             except EncodingError as error:
-                self._node.get_logger().warning(
-                    f"{self.topic}: read as a message object, which costs more ({error})",
-                    throttle_duration_sec=_WARNING_PERIOD_S,
-                )
+                if self._detours.permits():
+                    self._node.get_logger().warning(
+                        f"{self.topic}: read as a message object, which costs more ({error})"
+                    )
         return DetectionMessage(deserialize_message(data, Detection2DArray))

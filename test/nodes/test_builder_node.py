@@ -266,6 +266,19 @@ def test_a_model_whose_file_changes_is_built_again(bench):
     bench.graph.spin_until(lambda: len(bench.workshop.jobs) == 2, what="another build")
 
 
+def test_models_that_have_gone_are_each_named_once(bench, capfd):
+    bench.add_model("ship")
+    bench.start(models=["boat", "ship"], watch_period_s=0.05)
+    bench.wait_for_result("ready: ship promoted", "ship")
+    for name in ("boat", "ship"):
+        shutil.rmtree(bench.models / name)
+    seen = len(bench.diagnostics)
+    bench.graph.spin_until(lambda: len(bench.diagnostics) >= seen + 5, what="time to pass")
+    said = [line for line in capfd.readouterr().err.splitlines() if "there is no model" in line]
+    assert ["model 'boat'" in line for line in said] == [True, False]
+    assert ["model 'ship'" in line for line in said] == [False, True]
+
+
 def test_cancelling_answers_when_the_process_is_gone(bench):
     bench.workshop.behaviour = bench.workshop.take_long
     bench.start()

@@ -214,6 +214,18 @@ def test_a_frame_that_breaks_the_algorithm_is_answered_without_ids_and_the_next_
     )
 
 
+def test_each_topic_has_its_own_word_of_what_broke_and_says_it_once(bench, capfd):
+    names = [("/front/detections", "/front/tracks"), ("/rear/detections", "/rear/tracks")]
+    bench.start(*names, detection_topics=[each[0] for each in names])
+    far = (20_000.0, "ball", 0.9)
+    for frame in range(2):
+        for topics in names:
+            bench.ask(array(frame, far), *topics)
+    said = [line for line in capfd.readouterr().err.splitlines() if "frame not tracked" in line]
+    assert ["front" in line for line in said] == [True, False]
+    assert ["rear" in line for line in said] == [False, True]
+
+
 def test_a_best_effort_detector_is_heard_and_a_late_listener_of_the_status(bench):
     bench.start()
     best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
