@@ -108,7 +108,7 @@ def test_a_watch_counts_compares_saves_records_and_reports(graph: Any, tmp_path:
     source = Source(graph, found_all)
     process = graph.start(
         WATCH,
-        *("--frames", 20, "--ground-truth", "/camera/ground_truth", "--min-map50", 0.9),
+        *("--frames", 40, "--ground-truth", "/camera/ground_truth", "--min-map50", 0.9),
         *("--image", "/camera/image_raw", "--save-frames", tmp_path / "frames", "--save-every", 5),
         *("--output", tmp_path / "bag", "--report", tmp_path / "report.json"),
     )
@@ -117,15 +117,16 @@ def test_a_watch_counts_compares_saves_records_and_reports(graph: Any, tmp_path:
     assert "mAP50 1.000" in process.output
     assert "annotated frames in" in process.output
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["frames"] >= 20
+    assert report["frames"] >= 40
     assert report["detections_by_class"] == {"cup": report["frames"]}
     assert report["map50"] == pytest.approx(1.0)
     assert report["problems"] == []
     assert 0.0 < report["latency_p50_ms"] < 10_000.0
+    # Of every fifth; the images may be heard some frames later than the answers.
     assert len(list((tmp_path / "frames").glob("frame_*.jpg"))) >= 3
     with BagReader(tmp_path / "bag") as bag:
         counts = {topic.name: topic.count for topic in bag.topics.values()}
-    assert counts["/camera/detections"] >= 20
+    assert counts["/camera/detections"] >= 40
     assert counts["/camera/label_info"] == 1
 
 
