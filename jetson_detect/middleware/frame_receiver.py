@@ -299,7 +299,13 @@ class FrameReceiver(Generic[Key]):
         except (RclError, MemoryError) as error:
             self._report(channel, error)
             return False
-        self._hand_over(channel, slots.view(image))
+        try:
+            frame = slots.view(image)
+        except Exception as error:
+            # Costs the image: the thread serves the other topics too.
+            self._report(channel, error)
+        else:
+            self._hand_over(channel, frame)
         return True
 
     def _hand_over(self, channel: _Channel[Key], frame: Frame) -> None:

@@ -174,7 +174,7 @@ class ImageSlots:
         """
         members = image.members
         content = image.data
-        # NumPy before 2.3 takes no null pointer, not even to nothing.
+        # NumPy before 2.4 takes no null pointer, not even to nothing.
         address = content.data or ctypes.addressof(members)
         data: NDArray[np.uint8] = np.asarray(
             Lease(image, self._free, address, (content.size,), True)

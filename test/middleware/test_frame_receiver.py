@@ -263,6 +263,25 @@ def test_an_error_of_the_middleware_is_told(graph, receive, monkeypatch, failure
     graph.spin_until(lambda: len(receiver.frames) == 2, what="the frames")
 
 
+def test_an_image_that_cannot_be_looked_at_costs_itself_alone(graph, receive, monkeypatch):
+    camera, receiver = Camera(graph), receive(ReceiveMode.RCL)
+    receiver.receiver.add("front", "image", RELIABLE)
+    camera.wait_for_receiver()
+    failure = TypeError("a NumPy that takes no null pointer")
+
+    def fails(slots, image):
+        raise failure
+
+    with monkeypatch.context() as context:
+        context.setattr("jetson_detect.middleware.frame_receiver.ImageSlots.view", fails)
+        camera.send(0)
+        graph.spin_until(lambda: receiver.errors, what="the error")
+    camera.send(1)
+    graph.spin_until(lambda: receiver.frames, what="the next frame")
+    assert receiver.errors == [("front", failure)]
+    assert receiver.stamps() == [1]
+
+
 def test_an_executor_that_takes_the_frames_itself_hands_them_over(graph, receive):
     camera, receiver = Camera(graph), receive(ReceiveMode.RCL)
     receiver.receiver.add("front", "image", RELIABLE)
