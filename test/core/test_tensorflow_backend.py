@@ -356,6 +356,15 @@ def test_a_file_of_a_newer_keras_is_told_with_the_version_that_it_needs(tf, tmp_
         TensorflowBackend(ModelFile(Format.KERAS, tmp_path / "newer.keras"))
 
 
+def test_the_keras_that_is_installed_is_not_asked_for(tf, tmp_path: Path):
+    image = tf.keras.Input((4,), name="image")
+    code = tf.keras.layers.Lambda(lambda x: x)
+    tf.keras.Model(image, code(image)).save(tmp_path / "code.keras")
+    with pytest.raises(BackendError, match="; save it again with this version") as caught:
+        TensorflowBackend(ModelFile(Format.KERAS, tmp_path / "code.keras"))
+    assert "it was saved with" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["broken.keras", "broken.h5"])
 @pytest.mark.parametrize("content", [b"", b"neither zip nor HDF5"])
 def test_a_broken_keras_file_is_named(tmp_path: Path, name, content):

@@ -11,12 +11,7 @@ from pathlib import Path
 from jetson_detect.bags.ledger import FrameLedger
 from jetson_detect.bags.played_topics import Ending
 from jetson_detect.bags.replay_plan import ReplayPlan
-from jetson_detect.bags.verdict import (
-    GOLDEN,
-    Comparisons,
-    ReplayResult,
-    judge,
-)
+from jetson_detect.bags.verdict import GOLDEN, Comparisons, ReplayResult, judge
 from jetson_detect.commands.replay.display import show_checks, show_result
 from jetson_detect.commands.replay.junit_file import junit_xml
 from jetson_detect.commands.replay.limit_arguments import limits_from

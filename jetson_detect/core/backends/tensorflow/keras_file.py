@@ -66,22 +66,26 @@ def _load(file: ModelFile) -> Any:
     # Keras 3 reads this when it is first imported; its other backends make no TensorFlow graphs.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     refusals: list[str] = []
+    versions: list[str] = []
     for module in filter(find_spec, ("keras", "tf_keras")):
-        version = "of unknown version"
+        name = module
         try:
             keras = import_library(module, "install the release that fits TensorFlow")
-            version = keras.__version__
+            versions.append(keras.__version__)
+            name = f"{module} {keras.__version__}"
             backend = keras.backend.backend()
             if backend != "tensorflow":
                 raise BackendError(f"it runs on {backend}; set KERAS_BACKEND=tensorflow")
             return keras.models.load_model(str(file.path), **options)
         except Exception as error:  # a wrong file makes Keras raise almost anything
-            refusals.append(f"{module} {version}: {reason(error)}")
+            refusals.append(f"{name}: {reason(error)}")
     saved_with = _version_that_saved(file)
-    newer = f"it was saved with Keras {saved_with}: install that, " if saved_with else ""
+    # Where that one is installed, it is not the version that keeps the file from being loaded.
+    other = saved_with not in ("", *versions)
+    remedy = f"it was saved with Keras {saved_with}: install that, " if other else ""
     raise BackendError(
         f"{file.path}: cannot be loaded: {'; '.join(refusals) or 'Keras is missing'}; "
-        f"{newer}save it again with this version of Keras, or give a SavedModel (model.export)"
+        f"{remedy}save it again with this version of Keras, or give a SavedModel (model.export)"
     )
 
 
