@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -47,25 +48,41 @@ class PreprocessLevel:
     """Those of the sizes that are also decoded."""
     network_sizes: tuple[int, ...] = (320, 640)
     """Width and height of the network's input: (1, 3, size, size), RGB from 0 to 1, float32."""
+    area_sizes: tuple[str, ...] = sizes
+    """Of the pictures that are shrunk by area."""
     area_size: int = 160
     """That of a small network, for which pictures are shrunk by area."""
 
 
 def measure_preprocessing(level: PreprocessLevel, repeats: Repeats) -> Section:
-    """Letterbox pictures of each size to each input, all ways in turns."""
-    costs = [
-        CostRow(case, way, "µs CPU", rounds)
-        for case, acts in _cases(level)
-        for way, rounds in cpu_costs_us(acts, repeats).items()
-    ]
+    """Letterbox pictures of each size to each input, all ways in turns, on one thread each.
+
+    OpenCV's threads wait actively: what they cost depends on who else wants their cores.
+    """
+    with _one_thread():
+        costs = [
+            CostRow(case, way, "µs CPU", rounds)
+            for case, acts in _cases(level)
+            for way, rounds in cpu_costs_us(acts, repeats).items()
+        ]
     decoded = not set(level.sizes).isdisjoint(level.jpeg_sizes)
     return Section(
         NAME,
-        "bgr8 picture to a float32 RGB tensor of planes from 0 to 1, letterboxed, on the CPU",
+        "bgr8 picture to a float32 RGB tensor of planes from 0 to 1, letterboxed, on one thread",
         costs=tuple(costs),
         ratios=compare_costs(NAME, costs, OURS),
         notes=("simplejpeg, which is not installed",) if decoded and not has_simplejpeg() else (),
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _cases(level: PreprocessLevel) -> Iterator[tuple[str, Acts]]:
@@ -75,7 +92,7 @@ def _cases(level: PreprocessLevel) -> Iterator[tuple[str, Acts]]:
             yield f"{size_text(size)} to {network_size}", preprocessing_acts(size, network_size)
             if name in level.jpeg_sizes:
                 yield f"{size_text(size)} JPEG to {network_size}", decoding_acts(size, network_size)
-    for name in level.sizes:
+    for name in level.area_sizes:
         case = f"{size_text(SIZES[name])} by area to {level.area_size}"
         yield case, preprocessing_acts(SIZES[name], level.area_size, Interpolation.AREA)
 

@@ -49,8 +49,8 @@ def write_ratios(file: Path, ratios: Iterable[Ratio]) -> None:
 
 def find_regressions(
     expected: Mapping[str, float], ratios: Iterable[Ratio], tolerance: float = TOLERANCE
-) -> list[str]:
-    """Return a sentence for each ratio that has become worse.
+) -> dict[str, str]:
+    """Return a sentence for each ratio that has become worse, by its name.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ def find_regressions(
 
     """
     measured = {each.name: each.value for each in ratios}
-    regressions = []
+    regressions = {}
     for name, value in expected.items():
         if name not in measured:
-            regressions.append(f"{name}: was not measured; {value:.2f} is written down")
+            regressions[name] = f"{name}: was not measured; {value:.2f} is written down"
         elif not measured[name] >= value * (1 - tolerance):
-            regressions.append(
+            regressions[name] = (
                 f"{name}: {measured[name]:.2f}, more than {tolerance:.0%} below the "
                 f"{value:.2f} that is written down"
             )

@@ -119,14 +119,15 @@ def test_a_drive_says_how_frames_are_sent() -> None:
 
 def test_a_ratio_may_lose_a_fifth_and_no_more() -> None:
     measured = [Ratio("node CPU", 4.0), Ratio("message", 2.39)]
-    assert find_regressions({"node CPU": 5.0}, measured) == []
-    assert find_regressions({"node CPU": 5.0, "message": 3.0}, measured) == [
-        "message: 2.39, more than 20% below the 3.00 that is written down"
-    ]
+    assert find_regressions({"node CPU": 5.0}, measured) == {}
+    assert find_regressions({"node CPU": 5.0, "message": 3.0}, measured) == {
+        "message": "message: 2.39, more than 20% below the 3.00 that is written down"
+    }
 
 
 def test_what_was_not_measured_or_is_no_number_is_a_regression() -> None:
-    assert find_regressions({"gone": 5.0}, []) == ["gone: was not measured; 5.00 is written down"]
+    (text,) = find_regressions({"gone": 5.0}, []).values()
+    assert text == "gone: was not measured; 5.00 is written down"
     assert len(find_regressions({"nan": 1.0}, [Ratio("nan", math.nan)])) == 1
 
 

@@ -85,6 +85,24 @@ def test_a_ratio_that_got_worse_is_named_and_ends_with_1(measured, tmp_path, cap
     assert f"worse: {name}: 5.00, more than 20% below the 6.30" in capsys.readouterr().err
 
 
+def test_a_ratio_that_was_worse_once_is_measured_again(
+    measured, tmp_path, capsys, monkeypatch
+) -> None:
+    file = tmp_path / "ratios.json"
+    name = "node 1920x1080 CPU: plain / ours"
+    file.write_text(json.dumps({name: 5.0}))
+    values = iter([3.9, 4.1])
+    monkeypatch.setattr(
+        node_level,
+        "measure_nodes",
+        lambda level, repeats, session: Section("node", "n", ratios=(Ratio(name, next(values)),)),
+    )
+    assert main(["node", "--check", str(file)]) == 0
+    output = capsys.readouterr()
+    assert f"worse, measured again: {name}: 3.90, more than 20% below the 5.00" in output.err
+    assert "none of 1 ratios is worse" in output.out
+
+
 def test_a_file_of_ratios_that_is_missing_is_told_before_anything_is_measured(
     tmp_path, capsys
 ) -> None:

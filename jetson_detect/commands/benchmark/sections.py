@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +60,9 @@ _MODEL_TIMEOUT_S = 3600.0
 Measure = Callable[[], Section]
 
 
-def measure_sections(options: argparse.Namespace, stop: StopSignals) -> Report:
+def measure_sections(
+    options: argparse.Namespace, stop: StopSignals, only: Container[str] | None = None
+) -> Report:
     """Measure what a command line asks for, until it is told to stop.
 
     Parameters
@@ -69,6 +71,8 @@ def measure_sections(options: argparse.Namespace, stop: StopSignals) -> Report:
         Of :func:`~jetson_detect.commands.benchmark.arguments.benchmark_parser`.
     stop:
         Ends it after the section in work.
+    only:
+        The names of those sections that are wanted; all of them without it.
 
     Raises
     ------
@@ -83,6 +87,8 @@ def measure_sections(options: argparse.Namespace, stop: StopSignals) -> Report:
     for name, measure in _plan(options, transport):
         if stop.requested:
             break
+        if only is not None and name not in only:
+            continue
         print(f"measuring {name} …", file=sys.stderr, flush=True)
         sections.append(measure())
     return Report(Machine.here(transport.value), sections)
@@ -107,8 +113,11 @@ def _plan(options: argparse.Namespace, transport: TransportChoice) -> Iterator[t
     if level in (PREPROCESS, ALL, QUICK):
         from jetson_detect.benchmark.preprocess_level import PreprocessLevel, measure_preprocessing
 
-        sizes = ("720p",) if level == QUICK else PreprocessLevel.sizes
-        yield PREPROCESS, lambda: measure_preprocessing(PreprocessLevel(sizes), repeats)
+        preprocess = PreprocessLevel()
+        if level == QUICK:
+            # By area larger ones are read at the memory's speed, of which neighbours take a part.
+            preprocess = PreprocessLevel(("720p",), area_sizes=("480p",))
+        yield PREPROCESS, lambda: measure_preprocessing(preprocess, repeats)
     if level in (NODE, ALL, QUICK):
         from jetson_detect.benchmark.node_level import measure_nodes
 
