@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jetson_detect.commands.stop_signals import ended_by_signals
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,23 +68,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(sections: dict[str, list[str]]) -> int:
     # Imported here so that --help answers at once.
-    from jetson_detect.nodes.detector_node import DetectorNode
-    from jetson_detect.nodes.entry import run_nodes
-    from jetson_detect.nodes.tracker_node import TrackerNode
+    with ended_by_signals():
+        from jetson_detect.nodes.entry import run_nodes
 
-    # Whoever listens comes first: nothing is lost at the start, and at the end the last answers
-    # still get their ids.
-    nodes: dict[str, Callable[..., ManagedNode]] = {_TRACKER: TrackerNode, _DETECTOR: DetectorNode}
-    if _BUILDER in sections:
-        from jetson_detect.nodes.builder_node import BuilderNode
-
-        nodes[_BUILDER] = BuilderNode
+        nodes = _node_types(building=_BUILDER in sections)
     make_nodes = [
         partial(_make, make_node, section, sections.get(section, []))
         for section, make_node in nodes.items()
     ]
     everyone = sections.get(_ALL, [])
     return run_nodes(make_nodes, lambda node: node.start(), ["detect_and_track", _ALL, *everyone])
+
+
+def _node_types(*, building: bool) -> dict[str, Callable[..., ManagedNode]]:
+    """Import the nodes, by their section of the command line.
+
+    Whoever listens comes first: nothing is lost at the start, and at the end the last answers still
+    get their ids.
+    """
+    from jetson_detect.nodes.detector_node import DetectorNode
+    from jetson_detect.nodes.tracker_node import TrackerNode
+
+    nodes: dict[str, Callable[..., ManagedNode]] = {_TRACKER: TrackerNode, _DETECTOR: DetectorNode}
+    if building:
+        from jetson_detect.nodes.builder_node import BuilderNode
+
+        nodes[_BUILDER] = BuilderNode
+    return nodes
 
 
 def _make(

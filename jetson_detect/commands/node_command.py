@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from jetson_detect.commands.stop_signals import ended_by_signals
+
 if TYPE_CHECKING:
     from rclpy.node import Node
 
@@ -34,8 +36,8 @@ def run_node_command(
     name, description, examples:
         For ``--help``.
     load:
-        Imports the node's module and returns what makes the node.  Called late: Ctrl-C during the
-        second that imports take must not print a traceback, and ``--help`` must not take it.
+        Imports the node's module and returns what makes the node.  Called late: ``--help`` must
+        not take the second that imports take.
     start:
         Called with the node before it is spun.
 
@@ -51,9 +53,10 @@ def run_node_command(
             epilog=_EPILOG + examples,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         ).parse_known_args()
-        make_node = load()
+        with ended_by_signals():
+            make_node = load()
 
-        from jetson_detect.nodes.entry import run_node
+            from jetson_detect.nodes.entry import run_node
 
         return run_node(make_node, start)
     except KeyboardInterrupt:

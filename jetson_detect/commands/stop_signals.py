@@ -1,8 +1,11 @@
-"""SIGINT and SIGTERM as a question that a command asks when it suits it."""
+"""SIGINT and SIGTERM: as a question that a command asks when it suits it, or as the end."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -46,4 +49,24 @@ class StopSignals:
         trace: TracebackType | None,
     ) -> None:
         for one, handler in self._previous.items():
+            signal.signal(one, handler)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let the first of the two signals end the process, with status 0, in the main thread.
+
+    For the imports of a node, when there is nothing yet to be given back.  An exception would be
+    lost where Python ignores them, as in the callbacks by which it gives import locks back: the
+    node would start, and nobody would stop it.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os._exit(0)
+
+    previous = {one: signal.signal(one, end) for one in _SIGNALS}
+    try:
+        yield
+    finally:
+        for one, handler in previous.items():
             signal.signal(one, handler)

@@ -149,7 +149,12 @@ def _tear_down(
     if executor is not None:
         executor.shutdown()
     for node in reversed(nodes):
-        node.destroy_node()
+        try:
+            node.destroy_node()
+        except Exception:
+            # What a signal broke off while it was started may be half made, for rclpy too.
+            if spinning:
+                raise
     if not spinning:
         # One that was broken off while it was made holds a part of the middleware, and itself.
         gc.collect()

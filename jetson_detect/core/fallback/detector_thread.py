@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from weakref import WeakSet
 
 from jetson_detect.core.closing import Closing
 from jetson_detect.core.detections import Detections
@@ -16,6 +18,8 @@ from jetson_detect.core.pixels import Pixels
 from jetson_detect.core.selection import Selection
 
 _GRACE_S = 0.05
+_LAST_WAIT_S = 3.0
+"""How long the end of the process waits for detectors that are at work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,7 @@ class DetectorThread(Closing):
         self._detector: Detector | None = None
         # Daemon: a thread that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        _all.add(self)
         self._thread.start()
 
     @property
@@ -188,3 +193,21 @@ def _finish(detector: Detector, begun: _Begun) -> Sequence[Detections | Exceptio
         except Exception as error:
             failure = error
     return [failure] * begun.count
+
+
+_all: WeakSet[DetectorThread] = WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let those that are in a library come back before the interpreter ends.
+
+    It ends a daemon thread the moment that it comes back, by unwinding its stack: through the code
+    of a library that does not expect it, which aborts the process.  One that hangs never does.
+    """
+    threads = list(_all)
+    for thread in threads:
+        thread.close()
+    deadline = time.monotonic() + _LAST_WAIT_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))

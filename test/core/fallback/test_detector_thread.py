@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -158,3 +159,39 @@ def test_a_detector_that_cannot_be_made_says_why_to_who_waits_for_it():
     with pytest.raises(RuntimeError, match="not ready: call wait_until_ready first"):
         _ = thread.detector
     assert thread.join(10.0)
+
+
+def test_the_process_ends_after_a_detector_that_is_being_made_was_closed():
+    # A daemon thread that comes back from a library once the interpreter is ending is unwound,
+    # which aborts the process if the library does not expect it.
+    program = """
+import time
+from jetson_detect.core.fallback.detector_thread import DetectorThread
+
+class Slow:
+    def __init__(self):
+        time.sleep(0.3)
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        print("closed", flush=True)
+
+DetectorThread(Slow, "slow")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "closed\n"), ended.stderr
+
+
+def test_the_process_ends_though_a_detector_hangs():
+    program = """
+import threading
+from jetson_detect.core.fallback.detector_thread import DetectorThread
+
+DetectorThread(threading.Event().wait, "hanging")
+"""
+    started = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+    assert ended.returncode == 0
+    assert time.monotonic() - started < 20
