@@ -25,8 +25,8 @@ setup(
         PACKAGE: [
             "py.typed",
             "core/schema/*.json",
-            "core/backends/tensorrt/letterbox.cu",
-            "core/backends/tensorrt/letterbox.ptx",
+            "core/backends/tensorrt/*.cu",
+            "core/backends/tensorrt/*.ptx",
             "report/template/*",
         ]
     },

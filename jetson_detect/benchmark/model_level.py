@@ -27,7 +27,13 @@ from jetson_detect.benchmark.staged_detector import StagedDetector
 from jetson_detect.benchmark.stream_round import StreamRound
 from jetson_detect.benchmark.transport_choice import TransportChoice
 from jetson_detect.benchmark.turns import stream_calls, take_turns
-from jetson_detect.core.backends import Backend, BackendOptions, TensorrtOptions, open_file
+from jetson_detect.core.backends import (
+    Backend,
+    BackendOptions,
+    Postprocessing,
+    TensorrtOptions,
+    open_file,
+)
 from jetson_detect.core.backends.choice import BackendChoice
 from jetson_detect.core.detector import Detector
 from jetson_detect.core.gpu_memory import process_gpu_mb
@@ -77,12 +83,16 @@ class ModelTask:
     transport: TransportChoice = TransportChoice.SHARED_MEMORY
     spin: bool = False
     """Whether whoever waits for a GPU keeps a CPU core busy; not the node."""
+    postprocessing: Postprocessing = TensorrtOptions.postprocessing
+    """Where TensorRT's candidates are told apart; not the node's."""
     used_gpu_mb: float | None = None
     """:func:`~jetson_detect.core.gpu_memory.used_gpu_mb` from before the process started."""
 
     def backend_options(self) -> BackendOptions:
         """How the backend may use the machine."""
-        return BackendOptions(tensorrt=TensorrtOptions(spin=self.spin))
+        return BackendOptions(
+            tensorrt=TensorrtOptions(spin=self.spin, postprocessing=self.postprocessing)
+        )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.benchmark.stage_clock import Stage, StageClock
@@ -33,11 +34,15 @@ class StagedDetector(Detector):
             return super().prepare(pixels, index)
 
     def decode(
-        self, outputs: Mapping[str, NDArray[Any]], transform: ImageTransform, selection: Selection
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        transform: ImageTransform,
+        selection: Selection,
+        among: NDArray[np.intp] | None = None,
     ) -> Detections:
         """Turn outputs into detections; see :meth:`Detector.decode`."""
         with self._clock.stage(Stage.POSTPROCESS):
-            return super().decode(outputs, transform, selection)
+            return super().decode(outputs, transform, selection, among)
 
 
 class _ClockedBackend(WrappedBackend[PipelinedBackend]):

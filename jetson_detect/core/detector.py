@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,9 @@ from jetson_detect.core.backends.base import (
     Backend,
     BackendDescription,
     BackendError,
+    CandidateSieve,
     PictureBackend,
+    SievingBackend,
     TensorInfo,
 )
 from jetson_detect.core.backends.pipelining import pipelined
@@ -22,7 +25,9 @@ from jetson_detect.core.closing import Closing
 from jetson_detect.core.detections import Detections
 from jetson_detect.core.geometry import ImageTransform
 from jetson_detect.core.heads import make_head
+from jetson_detect.core.heads.base import SievedHead
 from jetson_detect.core.heads.proposal import resolve_head
+from jetson_detect.core.heads.sieve import Sieve
 from jetson_detect.core.model import HeadSpec, ModelSpec
 from jetson_detect.core.output_check import OutputCheck
 from jetson_detect.core.pixels import PixelError, Pixels
@@ -128,6 +133,10 @@ class Detector(Closing):
             replace(model, head=self._head_spec),
             {part: outputs[out] for part, out in self._parts.items()},
         )
+        self._sieve, self._candidates = self._find_sieve(backend)
+        self._limit = -math.inf
+        if self._sieve is not None:
+            self._limit = self._sieve.limit(Selection.from_thresholds(model.thresholds))
 
     @property
     def head_spec(self) -> HeadSpec:
@@ -166,6 +175,9 @@ class Detector(Closing):
             If inference fails or returns numbers that are not finite.
 
         """
+        if self._candidates is not None and not self._in_flight:
+            self.start(pixels)
+            return self.finish(selection)
         transform = self.prepare(pixels)
         return self.decode(self.infer(), transform, selection)
 
@@ -193,7 +205,7 @@ class Detector(Closing):
 
         """
         transform = self.prepare(pixels)
-        self._backend.start(self._inputs)
+        self._start()
         self._in_flight.append(_Batch((transform,), 1))
 
     def start_batch(self, pictures: Sequence[Pixels]) -> None:
@@ -223,7 +235,7 @@ class Detector(Closing):
             else:
                 count += 1
         if count:
-            self._backend.start(self._inputs)
+            self._start()
         self._in_flight.append(_Batch(places, count))
 
     def finish(self, selection: Selection) -> Detections:
@@ -258,14 +270,18 @@ class Detector(Closing):
                 f"{self.description.file.path}: no picture was started: call start()"
             )
         batch = self._in_flight.popleft()
-        outputs = self._backend.finish() if batch.count else {}
-        pictures = iter(self._by_picture(outputs, batch.count))
-        return [
-            place
-            if isinstance(place, PixelError)
-            else self.decode(next(pictures), place, selection)
-            for place in batch.places
-        ]
+        if not batch.count:
+            return [place for place in batch.places if isinstance(place, PixelError)]
+        outputs = self._by_picture(self._backend.finish(), batch.count)
+        pictures = zip(outputs, self._passed(selection, batch.count))
+        findings: list[Finding] = []
+        for place in batch.places:
+            if isinstance(place, PixelError):
+                findings.append(place)
+            else:
+                of_picture, among = next(pictures)
+                findings.append(self.decode(of_picture, place, selection, among))
+        return findings
 
     def prepare(self, pixels: Pixels, index: int = 0) -> ImageTransform:
         """Fit a picture into the network's input: the first of the three steps of :meth:`detect`.
@@ -325,7 +341,11 @@ class Detector(Closing):
         return self._by_picture(self._backend.run(self._inputs), self._prepared)[0]
 
     def decode(
-        self, outputs: Mapping[str, NDArray[Any]], transform: ImageTransform, selection: Selection
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        transform: ImageTransform,
+        selection: Selection,
+        among: NDArray[np.intp] | None = None,
     ) -> Detections:
         """Turn outputs into detections: the last step.
 
@@ -336,6 +356,9 @@ class Detector(Closing):
             prepared in between.
         selection:
             Which candidates to report.
+        among:
+            (M,), ascending: where the outputs hold candidates, and nothing is to be checked; all
+            over without it.
 
         Returns
         -------
@@ -347,10 +370,15 @@ class Detector(Closing):
             If outputs have another shape than was described, or numbers that are not finite.
 
         """
-        for part, check in self._checks.items():
-            check(outputs[part])
-        candidates = self._head.decode(outputs, selection)
-        select = keep_best if self._head.suppressed else suppress
+        head = self._head
+        if among is None:
+            for part, check in self._checks.items():
+                check(outputs[part])
+            candidates = head.decode(outputs, selection)
+        else:
+            assert isinstance(head, SievedHead)
+            candidates = head.decode(outputs, selection, among)
+        select = keep_best if head.suppressed else suppress
         return _in_source(select(candidates, selection), transform)
 
     def keep(self, memory: NDArray[np.uint8]) -> bool:
@@ -385,6 +413,29 @@ class Detector(Closing):
     def close(self) -> None:
         """Close the backend; may be called twice."""
         self._backend.close()
+
+    def _find_sieve(self, backend: Backend) -> tuple[Sieve | None, CandidateSieve | None]:
+        """Let the backend tell candidates apart, where it can and the head needs to see no more."""
+        head = self._head
+        sieve = head.sieve if isinstance(head, SievedHead) else None
+        if sieve is None or sieve.outputs != set(self._parts):
+            return None, None
+        if not isinstance(backend, SievingBackend):
+            return None, None
+        return sieve, backend.sieve(sieve.renamed(self._parts))
+
+    def _start(self) -> None:
+        """Begin an inference; what candidates must reach is what the last ones had to."""
+        if self._candidates is not None:
+            self._candidates.aim(self._limit)
+        self._backend.start(self._inputs)
+
+    def _passed(self, selection: Selection, count: int) -> Sequence[NDArray[np.intp] | None]:
+        """Return the candidates of each picture that was finished; None for all."""
+        if self._candidates is None or self._sieve is None:
+            return [None] * count
+        self._limit = self._sieve.limit(selection)
+        return self._candidates.candidates(self._limit) or [None] * count
 
     def _next_tensor(self) -> _InputTensor:
         """Return the memory of the next inference."""

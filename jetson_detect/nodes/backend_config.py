@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from jetson_detect.core.backends import (
     BackendOptions,
     OnnxruntimeOptions,
+    Postprocessing,
     Preprocessing,
     TensorflowOptions,
     TensorrtOptions,
@@ -72,6 +73,11 @@ class TensorrtConfig:
         TensorrtOptions.preprocessing,
         "where images become the network's input: the GPU, the CPU, or auto for the GPU where it "
         "can do what model.yaml asks for",
+    )
+    postprocessing: Postprocessing = parameter(
+        TensorrtOptions.postprocessing,
+        "where candidates below the score threshold are left aside: the CPU, or auto for the GPU "
+        "where the model's head and engine allow it",
     )
     spin: bool = parameter(
         TensorrtOptions.spin,

@@ -76,7 +76,7 @@ class LetterboxRun:
 
     def launch(self) -> None:
         """Queue the kernel."""
-        self._kernel.launch(self._task, ctypes.c_void_p(self._lane.stream.handle))
+        self._kernel.make(self._task, ctypes.c_void_p(self._lane.stream.handle))
 
     def upload(self) -> None:
         """Queue the copy of the picture."""

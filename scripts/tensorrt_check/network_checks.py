@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from jetson_detect.core.backends import Backend, TensorInfo
+from jetson_detect.core.backends import Backend, Postprocessing, TensorInfo
 from jetson_detect.core.model import Layout, ModelSpec, Precision
 from jetson_detect.core.timing import time_runs
 
@@ -103,6 +103,58 @@ def check_detections(bench: Bench, subject: Subject, precision: Precision) -> st
     if not agreement.matched or alone > DISAGREEMENT[precision] * (agreement.matched + alone):
         raise CheckFailed(text)
     return text
+
+
+def check_candidates(bench: Bench, subject: Subject, precision: Precision) -> str:
+    """Compare detections when the GPU leaves candidates aside with those of whole outputs."""
+    from jetson_detect.core.detections import Detections
+    from jetson_detect.core.detector import Detector
+    from jetson_detect.core.pixels import Pixels
+    from jetson_detect.core.scenes import SceneSequence
+    from jetson_detect.core.selection import Selection
+
+    plan = bench.plan(subject.name, precision)
+    model = bench.model(subject.name)
+    selection = replace(Selection.from_thresholds(model.thresholds), max_detections=300)
+    # Of a lower threshold than the last frame's all outputs are read; with none of it, too.
+    selections = [selection, replace(selection, score_threshold=selection.score_threshold / 2)] * 2
+    scenes = SceneSequence(seed=24, width=1920, height=1080)
+    pictures = [Pixels.from_array(scenes.frame(7 * index).image) for index in range(SCENES)]
+    found: dict[Postprocessing, list[Detections]] = {}
+    texts = []
+    for where in (Postprocessing.CPU, Postprocessing.AUTO):
+        with Detector(model, open_plan(plan, precision, postprocessing=where)) as detector:
+            told = detector.description.details.get("postprocessing", "CPU (head)")
+            if where is Postprocessing.AUTO and told != "GPU":
+                if subject.sizes or "postprocessing" not in detector.description.details:
+                    raise CheckSkipped(f"postprocessing {told}")
+                raise CheckFailed(f"postprocessing {told}")
+            detector.warm_up()
+            answers = [
+                detector.detect(picture, selections[index % len(selections)])
+                for index, picture in enumerate(pictures)
+            ]
+            for index, picture in enumerate(pictures):
+                if index >= detector.depth:
+                    answers.append(detector.finish(selection))
+                detector.start(picture)
+            answers += [detector.finish(selection) for _ in range(detector.depth)]
+            found[where] = answers
+            detect = partial(detector.detect, pictures[0], selection)
+            times = time_runs(detect, bench.warm_up, bench.runs)
+            texts.append(f"{told.split()[0]} p50 {np.percentile(times, 50):.3f} ms")
+    for index, (one, other) in enumerate(zip(*found.values())):
+        same = (
+            np.array_equal(one.boxes, other.boxes)
+            and np.array_equal(one.scores, other.scores)
+            and np.array_equal(one.class_ids, other.class_ids)
+        )
+        if not same:
+            raise CheckFailed(f"answer {index}: {len(one)} objects and {len(other)}, not the same")
+    count = sum(map(len, found[Postprocessing.CPU]))
+    if not count:
+        raise CheckFailed("nothing was detected")
+    return f"{count} objects, all the same; {', '.join(texts)}"
 
 
 def check_timing(bench: Bench, subject: Subject, precision: Precision) -> str:

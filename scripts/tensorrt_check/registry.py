@@ -21,7 +21,13 @@ from .feature_checks import (
 )
 from .isolation import check_probe
 from .lean import LEAN_PROBES
-from .network_checks import check_build, check_detections, check_parity, check_timing
+from .network_checks import (
+    check_build,
+    check_candidates,
+    check_detections,
+    check_parity,
+    check_timing,
+)
 from .picture_checks import check_letterbox, check_letterbox_timing
 from .pipeline_checks import check_leaks_in_flight, check_pipeline
 from .subjects import SUBJECTS
@@ -35,6 +41,7 @@ def full_checks(
         ("build", check_build),
         ("parity", check_parity),
         ("detections", check_detections),
+        ("candidates", check_candidates),
         ("time", check_timing),
         ("pipeline", check_pipeline),
     )

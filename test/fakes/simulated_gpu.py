@@ -6,8 +6,10 @@ import ctypes
 import itertools
 import json
 import os
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -160,12 +162,13 @@ class Machine:
         self.blocking_waits: set[bool] = set()
         """Whether threads slept while they waited for events."""
         self.graphs: dict[int, Any] = {}
-        self.modules: set[int] = set()
+        self.modules: dict[int, str] = {}
+        """The names of the kernels that are loaded."""
         self.compiles_kernels = True
         """Whether the driver can make the project's kernels run."""
         self.uploads: list[int] = []
         """Bytes of each copy to the GPU that was queued through the driver."""
-        self.launches = 0
+        self.launches: Counter[str] = Counter()
         """Kernels that ran."""
         self.broken = False
         self.primary = Context(0x1000)
@@ -426,44 +429,58 @@ class DriverLibrary:
     def cuModuleLoadData(self, module: Any, image: Any) -> int:  # noqa: N802
         if self._machine.refuses("cuModuleLoadData") or b".visible .entry" not in image.value:
             return 218
-        if not self._machine.compiles_kernels or compiled_kernel().COMPILER is None:
+        if not self._machine.compiles_kernels or compiled_kernels().COMPILER is None:
             return 209
         module._obj.value = self._machine.handle()
-        self._machine.modules.add(module._obj.value)
+        (entry,) = re.findall(rb"\.visible \.entry (\w+)\(", image.value)
+        self._machine.modules[module._obj.value] = entry.decode()
         return 0
 
     def cuModuleGetFunction(self, function: Any, module: Any, name: Any) -> int:  # noqa: N802
-        if module.value not in self._machine.modules:
+        entry = self._machine.modules.get(module.value)
+        if entry is None:
             return 400
-        if name.value != b"letterbox" or self._machine.refuses("cuModuleGetFunction"):
+        if name.value.decode() != entry or self._machine.refuses("cuModuleGetFunction"):
             return 500
         function._obj.value = module.value
         return 0
 
     def cuModuleUnload(self, module: Any) -> int:  # noqa: N802
-        self._machine.modules.discard(module.value)
+        self._machine.modules.pop(module.value, None)
         return 0
 
     def cuLaunchKernel(self, function: Any, *launch: Any) -> int:  # noqa: N802
-        """Run the project's kernel, compiled for the CPU, when the stream gets there."""
-        from jetson_detect.core.backends.tensorrt.letterbox_kernel import LetterboxTask
-
+        """Run one of the project's kernels, compiled for the CPU, when the stream gets there."""
         grid, block, handle, parameters = launch[:3], launch[3:6], launch[7], launch[8]
         stream, status = self._stream(handle, "cuLaunchKernel")
         if status or function.value not in self._machine.modules:
             return status or 400
         if self._machine.refuses("cuLaunchKernel"):
             return 719
-        task = LetterboxTask.from_buffer_copy(LetterboxTask.from_address(parameters[0]))
+        name = self._machine.modules[function.value]
         covered = [count * size for count, size in zip(grid, block)]
-        if covered[0] < task.width or covered[1] < task.height:
-            self._machine.complaints.append("the letterbox kernel does not cover its tensor")
+        prepare = {"letterbox": prepare_letterbox, "sieve": prepare_sieve}[name]
+        work = prepare(parameters[0], covered, self._machine)
 
         def run() -> None:
-            self._machine.launches += 1
-            run_on_cpu(task, self._machine)
+            self._machine.launches[name] += 1
+            work()
 
         stream.put(run)
+        return 0
+
+    def cuMemsetD32Async(  # noqa: N802
+        self, target: Any, value: Any, count: Any, handle: Any
+    ) -> int:
+        stream, status = self._stream(handle, "cuMemsetD32Async")
+        if status or self._machine.refuses("cuMemsetD32Async"):
+            return status or 1
+
+        def fill() -> None:
+            there = self._machine.bytes_at(target.value, 4 * count.value, "cuMemsetD32Async")
+            there.view(np.uint32)[...] = value.value
+
+        stream.put(fill)
         return 0
 
     def cuMemcpyHtoDAsync_v2(  # noqa: N802
@@ -519,12 +536,51 @@ class DriverLibrary:
             return None, error.code
 
 
-def compiled_kernel() -> Any:
-    """Import what compiles the kernel; where it lies is on no path in child processes."""
-    return import_module("fixtures.compiled_kernel")
+def compiled_kernels() -> Any:
+    """Import what compiles the kernels; where it lies is on no path in child processes."""
+    return import_module("fixtures.compiled_kernels")
 
 
-def run_on_cpu(task: Any, machine: Machine) -> None:
+def prepare_sieve(address: int, covered: list[int], machine: Machine) -> Callable[[], None]:
+    """Take the argument of the sieve kernel, and return what runs it."""
+    from jetson_detect.core.backends.tensorrt.sieve_kernel import SieveTask
+
+    queued = SieveTask.from_buffer_copy(SieveTask.from_address(address))
+    pictures = covered[1]
+    if covered[0] < queued.candidate_count:
+        machine.complaints.append("the sieve kernel does not cover the candidates")
+
+    def run() -> None:
+        task = SieveTask.from_buffer_copy(queued)
+
+        def find(holder: Any, field: str, size: int) -> None:
+            memory = machine.bytes_at(getattr(holder, field), size, f"sieve: {field}")
+            setattr(holder, field, memory.ctypes.data)
+
+        find(task, "limit", 4)
+        find(task, "counts", 8 * pictures)
+        find(task, "found", 4 * task.capacity * pictures)
+        for table in task.tables[: task.table_count]:
+            size = (4, 2)[table.element_type] * pictures * table.columns * task.candidate_count
+            find(table, "source", size)
+            if table.target:
+                find(table, "target", size)
+        compiled_kernels().load("sieve").run_sieve(ctypes.byref(task), pictures)
+
+    return run
+
+
+def prepare_letterbox(address: int, covered: list[int], machine: Machine) -> Callable[[], None]:
+    """Take the argument of the letterbox kernel, and return what runs it."""
+    from jetson_detect.core.backends.tensorrt.letterbox_kernel import LetterboxTask
+
+    task = LetterboxTask.from_buffer_copy(LetterboxTask.from_address(address))
+    if covered[0] < task.width or covered[1] < task.height:
+        machine.complaints.append("the letterbox kernel does not cover its tensor")
+    return lambda: run_letterbox(task, machine)
+
+
+def run_letterbox(task: Any, machine: Machine) -> None:
     """Run the letterbox kernel with the addresses of the simulated machine."""
     from jetson_detect.core.backends.tensorrt.source_format import SourceFormat
 
@@ -545,7 +601,7 @@ def run_on_cpu(task: Any, machine: Machine) -> None:
     for field, size in sizes.items():
         memory = machine.bytes_at(getattr(task, field), size, f"letterbox: {field}")
         setattr(task, field, memory.ctypes.data)
-    compiled_kernel().load().run_letterbox(ctypes.byref(task))
+    compiled_kernels().load("letterbox").run_letterbox(ctypes.byref(task))
 
 
 MACHINE = Machine()

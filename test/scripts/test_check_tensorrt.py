@@ -343,6 +343,9 @@ def test_two_versions_are_checked_and_reported_in_one_table(tmp_path):
     assert {name for name in rows if not re.match("pictures|.*pipeline", name)} == set(
         rows_of(tmp_path, "8.5.3.1")
     )
+    for precision in ("fp32", "fp16"):
+        row = rows.pop(f"demo {precision}: candidates")
+        assert (row.result, row.text) == (Result.SKIPPED, "postprocessing CPU (head)")
     assert {row.result for row in rows.values()} == {Result.OK}
     assert rows["demo fp32: parity"].text == (
         "max |Δ| heatmap 0 (0.0e+00), offset 0 (0.0e+00), size 0 (0.0e+00)"
@@ -365,7 +368,7 @@ def test_two_versions_are_checked_and_reported_in_one_table(tmp_path):
         "../demo_fp16_trt8.6.0.plan",
     ]
     table = run_script(tmp_path, "--report", str(tmp_path / "results.json")).stdout
-    assert f"TensorRT 8.6.0: {len(rows)} ok, 0 failed, 0 skipped." in table
+    assert f"TensorRT 8.6.0: {len(rows)} ok, 0 failed, 2 skipped." in table
     assert table.count("| demo fp32: parity |") == 2
 
 
@@ -445,3 +448,12 @@ def test_the_list_has_every_fault_and_runs_nothing(tmp_path):
     assert {name for name in names if name.startswith("fault")} == {f"fault: {n}" for n in FAULTS}
     assert "ssd_640 fp16: time" in names
     assert list(tmp_path.iterdir()) == []
+
+
+def test_candidates_told_apart_on_the_gpu_are_those_of_whole_outputs(tmp_path):
+    chosen = ["--models", "ssd_320", "--precisions", "fp32", "--runs", "5"]
+    ended = run_script(tmp_path, *chosen, "--only=*build", "--only=*candidates", version="8.6.0")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    row = rows_of(tmp_path)["ssd_320 fp32: candidates"]
+    assert row.result is Result.OK
+    assert re.match(r"\d+ objects, all the same; CPU p50 \S+ ms, GPU p50 \S+ ms", row.text)

@@ -85,6 +85,12 @@ def benchmark_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="engine and pipeline keep a CPU core busy while they wait for the GPU",
     )
+    model.add_argument(
+        "--postprocessing",
+        choices=("auto", "cpu"),
+        default="cpu",
+        help="tensorrt.postprocessing of the pipeline: auto leaves candidates aside on the GPU",
+    )
     start = add(START, "from the start of a process to its first answer, beside an empty node")
     _add_model(start, "tflite")
     add(SCALING, "1 to 8 cameras, 1 to 300 detections, 480p to 4K")

@@ -37,6 +37,7 @@ from jetson_detect.commands.benchmark.arguments import (
 )
 from jetson_detect.commands.comparison_stages import EngineSearch, find_engines
 from jetson_detect.commands.stop_signals import StopSignals
+from jetson_detect.core.backends import Postprocessing
 from jetson_detect.core.backends.choice import (
     NO_ENGINES,
     BackendChoice,
@@ -225,6 +226,7 @@ def _with_options(task: ModelTask, options: argparse.Namespace) -> ModelTask:
         cameras=options.cameras,
         rates=options.rates,
         spin=options.spin,
+        postprocessing=Postprocessing(options.postprocessing),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
@@ -15,6 +15,7 @@ from jetson_detect.core.model import InputSpec, ModelFile
 
 if TYPE_CHECKING:
     from jetson_detect.core.geometry import ImageTransform
+    from jetson_detect.core.heads.sieve import Sieve
     from jetson_detect.core.pixels import Pixels
 
 
@@ -67,6 +68,14 @@ class Preprocessing(str, Enum):
     CPU = "cpu"
 
 
+class Postprocessing(str, Enum):
+    """Where candidates that cannot become detections are left aside."""
+
+    AUTO = "auto"
+    """On the GPU where head and plan allow it, else on the CPU."""
+    CPU = "cpu"
+
+
 @dataclass(frozen=True)
 class TensorrtOptions:
     """What only the tensorrt backend can be told."""
@@ -81,6 +90,8 @@ class TensorrtOptions:
     dla_core: int = -1
     """The DLA core that runs a plan built for DLA; below 0 for none."""
     preprocessing: Preprocessing = Preprocessing.AUTO
+    postprocessing: Postprocessing = Postprocessing.CPU
+    """On the GPU it spares the CPU the copy of all outputs and a look at them."""
     spin: bool = False
     """Whether a thread that waits for the GPU keeps its CPU core busy.
 
@@ -307,6 +318,69 @@ class PictureBackend(Backend, Protocol):
         ------
         BackendError
             If it was told to and cannot, or was closed.
+
+        """
+
+
+class CandidateSieve(Protocol):
+    """Leaves a network's outputs where they are, but for candidates that may become detections."""
+
+    def aim(self, limit: float) -> None:
+        """Leave aside candidates of the next inference that is started, and of no other.
+
+        Parameters
+        ----------
+        limit:
+            What they must reach; see :meth:`jetson_detect.core.heads.sieve.Sieve.limit`.  Minus
+            infinity leaves none aside.
+
+        """
+
+    def candidates(self, limit: float) -> Sequence[NDArray[np.intp]] | None:
+        """Return the candidates of the inference that was finished last.
+
+        Parameters
+        ----------
+        limit:
+            What they must reach now; more outputs are read if it is less than it was.
+
+        Returns
+        -------
+        For each picture (M,), ascending: those that passed.  Only their places in the outputs hold
+        their numbers; all numbers of the outputs are finite.  None: the outputs are complete, and
+        nothing is known of them.
+
+        Raises
+        ------
+        BackendError
+            If the outputs cannot be read.
+
+        """
+
+
+@runtime_checkable
+class SievingBackend(Backend, Protocol):
+    """A backend that can tell candidates apart where its outputs are."""
+
+    def sieve(self, sieve: Sieve) -> CandidateSieve | None:
+        """Return what hands candidates over, in place of what an earlier call returned.
+
+        Afterwards ``description.details["postprocessing"]`` says where they are told apart, and if
+        that is the CPU, why.
+
+        Parameters
+        ----------
+        sieve:
+            What tells them, by the outputs' names.
+
+        Returns
+        -------
+        None where the backend cannot, or was told not to.
+
+        Raises
+        ------
+        BackendError
+            If it was closed.
 
         """
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
+from jetson_detect.core.heads.sieve import Sieve
 from jetson_detect.core.selection import Candidates, Selection
 
 
@@ -34,5 +36,32 @@ class Head(Protocol):
         Returns
         -------
         Boxes in network pixels.
+
+        """
+
+
+@runtime_checkable
+class SievedHead(Head, Protocol):
+    """A head that need not see all candidates."""
+
+    @property
+    def sieve(self) -> Sieve | None:
+        """What tells those that it has to see, by the parts' names; None where nothing can."""
+
+    def decode(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        selection: Selection,
+        among: NDArray[np.intp] | None = None,
+    ) -> Candidates:
+        """Decode one image; see :meth:`Head.decode`.
+
+        Parameters
+        ----------
+        outputs, selection:
+            As there.
+        among:
+            (M,), ascending: the candidates that passed the sieve.  The outputs may hold anything
+            at the others' places.  All are looked at without it.
 
         """

@@ -23,6 +23,7 @@ from jetson_detect.core.heads.anchors import (
 from jetson_detect.core.heads.options import HeadOptions
 from jetson_detect.core.heads.parts import map_pattern, require_parts, require_shape, shape_error
 from jetson_detect.core.heads.scores import Activation, find_survivors
+from jetson_detect.core.heads.sieve import Sieve
 from jetson_detect.core.model import Layout, ModelSpec
 from jetson_detect.core.selection import Candidates, Selection, concatenate
 
@@ -98,12 +99,30 @@ class EfficientDetHead:
                 f"{cells} {'anchors' if in_one_piece else 'cells'} there: correct input or anchors",
             )
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]], selection: Selection) -> Candidates:
-        """Decode one image; see :meth:`jetson_detect.core.heads.base.Head.decode`."""
+    @property
+    def sieve(self) -> Sieve | None:
+        """See :attr:`jetson_detect.core.heads.base.SievedHead.sieve`."""
+        if "" not in self._levels or self._activation is Activation.SOFTMAX:
+            return None
+        return Sieve(
+            "classes", self._labels, 0, self._labels, self._activation, others={"boxes": 4}
+        )
+
+    def decode(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        selection: Selection,
+        among: NDArray[np.intp] | None = None,
+    ) -> Candidates:
+        """Decode one image; see :meth:`jetson_detect.core.heads.base.SievedHead.decode`."""
         return concatenate(
             [
                 self._decode_level(
-                    outputs[f"classes{level}"][0], outputs[f"boxes{level}"][0], anchors, selection
+                    outputs[f"classes{level}"][0],
+                    outputs[f"boxes{level}"][0],
+                    anchors,
+                    selection,
+                    among,
                 )
                 for level, anchors in self._levels.items()
             ]
@@ -115,11 +134,12 @@ class EfficientDetHead:
         codes: NDArray[Any],
         anchors: Anchors,
         selection: Selection,
+        among: NDArray[np.intp] | None,
     ) -> Candidates:
         if classes.ndim == 3:
             classes, codes = self._by_anchor(classes, self._labels), self._by_anchor(codes, 4)
             anchors = anchors.reshape(codes.shape)
-        found = find_survivors(classes, selection, self._activation)
+        found = find_survivors(classes, selection, self._activation, among=among)
         boxes = decode_boxes(codes[found.where], anchors[found.where], _NO_FACTORS)
         return Candidates(boxes, found.scores, found.class_ids)
 

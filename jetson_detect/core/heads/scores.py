@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -52,6 +52,7 @@ def find_survivors(
     activation: Activation = Activation.NONE,
     background: Background = Background.NONE,
     objectness: NDArray[Any] | None = None,
+    among: NDArray[np.intp] | None = None,
 ) -> Survivors:
     """Find the candidates whose best wanted class reaches the score threshold.
 
@@ -69,8 +70,14 @@ def find_survivors(
         Which of the C outputs is no class.
     objectness:
         (...): multiplied with each class score.
+    among:
+        (M,), ascending: the only candidates of (N, C) that are looked at; all without it.
 
     """
+    if among is not None:
+        rows = None if objectness is None else objectness[among]
+        found = find_survivors(raw[among], selection, activation, background, rows)
+        return replace(found, where=(among[found.where[0]],))
     offset = 1 if background is Background.FIRST else 0
     classes = raw.shape[-1] - (background is not Background.NONE)
     columns: NDArray[np.intp] | None = None
@@ -101,6 +108,16 @@ def find_survivors(
     return Survivors(where, ranked, class_ids)
 
 
+def raw_limit(score_threshold: float, activation: Activation) -> float:
+    """Return what an output must reach at the least, before it is turned into a score.
+
+    For a softmax it is what an output must have more than another one.
+    """
+    if activation is Activation.NONE:
+        return score_threshold
+    return _logit(score_threshold) - _SLACK
+
+
 def _may_survive(
     raw: NDArray[Any],
     seen: NDArray[Any],
@@ -110,9 +127,7 @@ def _may_survive(
     objectness: NDArray[Any] | None,
 ) -> NDArray[np.bool_]:
     """(...): false where the best score is certainly below the threshold."""
-    threshold = selection.score_threshold
-    if activation is not Activation.NONE:
-        threshold = _logit(threshold) - _SLACK
+    threshold = raw_limit(selection.score_threshold, activation)
     if objectness is not None:  # no class scores more than the object itself
         return _at_least(objectness, threshold)
     if activation is Activation.SOFTMAX:

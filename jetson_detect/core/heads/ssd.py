@@ -27,6 +27,7 @@ from jetson_detect.core.heads.boxes import BoxFormat, BoxReader, BoxUnits
 from jetson_detect.core.heads.options import HeadOptions
 from jetson_detect.core.heads.parts import require_parts, require_shape, shape_error
 from jetson_detect.core.heads.scores import Activation, Background, find_survivors
+from jetson_detect.core.heads.sieve import Sieve
 from jetson_detect.core.model import ModelSpec
 from jetson_detect.core.selection import Candidates, Selection
 
@@ -72,6 +73,7 @@ class SsdHead:
         self._background = options.choice(
             "background", Background.FIRST if has_background else Background.NONE
         )
+        self._sieve = _sieve(labels, scores, self._activation, self._background)
         self._anchors: Anchors | None = None
         if options.flag("decoded", False):
             self._read_boxes = BoxReader.from_options(
@@ -90,9 +92,21 @@ class SsdHead:
                 )
         options.close()
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]], selection: Selection) -> Candidates:
-        """Decode one image; see :meth:`jetson_detect.core.heads.base.Head.decode`."""
-        found = find_survivors(outputs["scores"][0], selection, self._activation, self._background)
+    @property
+    def sieve(self) -> Sieve | None:
+        """See :attr:`jetson_detect.core.heads.base.SievedHead.sieve`."""
+        return self._sieve
+
+    def decode(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        selection: Selection,
+        among: NDArray[np.intp] | None = None,
+    ) -> Candidates:
+        """Decode one image; see :meth:`jetson_detect.core.heads.base.SievedHead.decode`."""
+        found = find_survivors(
+            outputs["scores"][0], selection, self._activation, self._background, among=among
+        )
         (index,) = found.where
         rows = outputs["boxes"][0][index]
         if self._anchors is None:
@@ -100,6 +114,21 @@ class SsdHead:
         else:
             boxes = decode_boxes(rows, self._anchors[index], self._scale_factors)
         return Candidates(boxes, found.scores, found.class_ids)
+
+
+def _sieve(
+    labels: int, scores: TensorInfo, activation: Activation, background: Background
+) -> Sieve | None:
+    """Compare the classes, or by how much they exceed the background."""
+    columns = labels + (background is not Background.NONE)
+    # Where a file tells no shape there may be a background that nobody knows of.
+    known = len(scores.shape) == 3 and scores.shape[2] == columns
+    softmax = activation is Activation.SOFTMAX
+    if not known or (softmax and background is Background.NONE):
+        return None
+    first = 1 if background is Background.FIRST else 0
+    subtracted = (0 if first else labels) if softmax else None
+    return Sieve("scores", columns, first, labels, activation, subtracted, {"boxes": 4})
 
 
 def count_default_anchors(input_size: tuple[int, int]) -> int:

@@ -19,6 +19,7 @@ from jetson_detect.core.heads.boxes import BoxFormat, BoxReader, BoxUnits
 from jetson_detect.core.heads.options import HeadOptions
 from jetson_detect.core.heads.parts import as_table, require_parts, require_table
 from jetson_detect.core.heads.scores import find_survivors
+from jetson_detect.core.heads.sieve import Sieve
 from jetson_detect.core.model import ModelSpec
 from jetson_detect.core.selection import Candidates, Selection
 
@@ -54,10 +55,20 @@ class YoloObbHead:
             "a box, a score for each label and the angle",
         )
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]], selection: Selection) -> Candidates:
-        """Decode one image; see :meth:`jetson_detect.core.heads.base.Head.decode`."""
+    @property
+    def sieve(self) -> Sieve:
+        """See :attr:`jetson_detect.core.heads.base.SievedHead.sieve`."""
+        return Sieve("predictions", self._columns, 4, self._columns - 5)
+
+    def decode(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        selection: Selection,
+        among: NDArray[np.intp] | None = None,
+    ) -> Candidates:
+        """Decode one image; see :meth:`jetson_detect.core.heads.base.SievedHead.decode`."""
         table = as_table(outputs["predictions"], self._columns)
-        found = find_survivors(table[:, 4:-1], selection)
+        found = find_survivors(table[:, 4:-1], selection, among=among)
         (index,) = found.where
         return Candidates(
             self._read_boxes(table[index, :4]),

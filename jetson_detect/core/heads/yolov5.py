@@ -17,6 +17,7 @@ from jetson_detect.core.heads.boxes import BoxFormat, BoxReader, BoxUnits, corne
 from jetson_detect.core.heads.options import HeadOptions
 from jetson_detect.core.heads.parts import as_table, require_parts, require_shape, require_table
 from jetson_detect.core.heads.scores import Activation, find_survivors, sigmoid
+from jetson_detect.core.heads.sieve import Sieve
 from jetson_detect.core.model import ModelSpec
 from jetson_detect.core.selection import Candidates, Selection, concatenate
 
@@ -62,8 +63,19 @@ class YoloV5Head:
             require_table(model, "predictions", outputs["predictions"], self._columns, meaning)
         options.close()
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]], selection: Selection) -> Candidates:
-        """Decode one image; see :meth:`jetson_detect.core.heads.base.Head.decode`."""
+    @property
+    def sieve(self) -> Sieve | None:
+        """See :attr:`jetson_detect.core.heads.base.SievedHead.sieve`."""
+        # No class scores more than the object itself.
+        return None if self._anchors else Sieve("predictions", self._columns, 4, 1)
+
+    def decode(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        selection: Selection,
+        among: NDArray[np.intp] | None = None,
+    ) -> Candidates:
+        """Decode one image; see :meth:`jetson_detect.core.heads.base.SievedHead.decode`."""
         if self._anchors:
             return concatenate(
                 [
@@ -72,7 +84,7 @@ class YoloV5Head:
                 ]
             )
         table = as_table(outputs["predictions"], self._columns)
-        found = find_survivors(table[:, 5:], selection, objectness=table[:, 4])
+        found = find_survivors(table[:, 5:], selection, objectness=table[:, 4], among=among)
         boxes = self._read_boxes(table[found.where[0], :4])
         return Candidates(boxes, found.scores, found.class_ids)
 

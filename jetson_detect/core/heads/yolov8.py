@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from jetson_detect.core.backends.base import TensorInfo
@@ -16,6 +17,7 @@ from jetson_detect.core.heads.boxes import BoxFormat, BoxReader, BoxUnits
 from jetson_detect.core.heads.options import HeadOptions
 from jetson_detect.core.heads.parts import as_table, require_parts, require_table
 from jetson_detect.core.heads.scores import find_survivors
+from jetson_detect.core.heads.sieve import Sieve
 from jetson_detect.core.model import ModelSpec
 from jetson_detect.core.selection import Candidates, Selection
 
@@ -53,9 +55,19 @@ class YoloV8Head:
             "a box and a score for each label",
         )
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]], selection: Selection) -> Candidates:
-        """Decode one image; see :meth:`jetson_detect.core.heads.base.Head.decode`."""
+    @property
+    def sieve(self) -> Sieve:
+        """See :attr:`jetson_detect.core.heads.base.SievedHead.sieve`."""
+        return Sieve("predictions", self._columns, 4, self._columns - 4)
+
+    def decode(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        selection: Selection,
+        among: NDArray[np.intp] | None = None,
+    ) -> Candidates:
+        """Decode one image; see :meth:`jetson_detect.core.heads.base.SievedHead.decode`."""
         table = as_table(outputs["predictions"], self._columns)
-        found = find_survivors(table[:, 4:], selection)
+        found = find_survivors(table[:, 4:], selection, among=among)
         boxes = self._read_boxes(table[found.where[0], :4])
         return Candidates(boxes, found.scores, found.class_ids)

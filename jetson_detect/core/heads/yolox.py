@@ -18,6 +18,7 @@ from jetson_detect.core.heads.boxes import corners, exp_sizes
 from jetson_detect.core.heads.options import HeadOptions
 from jetson_detect.core.heads.parts import as_table, require_parts, require_table, shape_error
 from jetson_detect.core.heads.scores import find_survivors
+from jetson_detect.core.heads.sieve import Sieve
 from jetson_detect.core.model import ModelSpec
 from jetson_detect.core.selection import Candidates, Selection
 
@@ -67,10 +68,21 @@ class YoloXHead:
                 "correct input or head.strides",
             )
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]], selection: Selection) -> Candidates:
-        """Decode one image; see :meth:`jetson_detect.core.heads.base.Head.decode`."""
+    @property
+    def sieve(self) -> Sieve:
+        """See :attr:`jetson_detect.core.heads.base.SievedHead.sieve`."""
+        # No class scores more than the object itself.
+        return Sieve("predictions", self._columns, 4, 1)
+
+    def decode(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        selection: Selection,
+        among: NDArray[np.intp] | None = None,
+    ) -> Candidates:
+        """Decode one image; see :meth:`jetson_detect.core.heads.base.SievedHead.decode`."""
         table = as_table(outputs["predictions"], self._columns)
-        found = find_survivors(table[:, 5:], selection, objectness=table[:, 4])
+        found = find_survivors(table[:, 5:], selection, objectness=table[:, 4], among=among)
         (index,) = found.where
         rows = table[index, :4].astype(np.float32, copy=False)
         centers, sizes = rows[:, :2], rows[:, 2:]

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jetson_detect.core.backends.base import Quantization, TensorInfo
+from jetson_detect.core.backends.tensorrt import sieve_kernel
 from jetson_detect.core.backends.tensorrt.dtypes import Storage
+from jetson_detect.core.backends.tensorrt.kernel import FOLDER
 from jetson_detect.core.backends.tensorrt.letterbox_kernel import (
-    ENTRY,
-    PTX,
-    SOURCE,
+    NAME,
     ElementType,
     LetterboxTask,
     element_type_of,
@@ -118,15 +118,16 @@ def check(kernel, source, width, height, spec, kind=np.float32, quantization=Non
 
 
 def test_the_task_is_laid_out_as_in_the_source(kernel):
-    assert ctypes.sizeof(LetterboxTask) == kernel.size_of_task()
+    assert ctypes.sizeof(LetterboxTask) == kernel.size_of_letterbox_task()
 
 
-def test_the_ptx_was_made_of_this_source_and_is_for_old_drivers_and_gpus():
-    lines = PTX.read_text().splitlines()
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()
-    assert lines[0] == f"// letterbox.cu {digest}", "run scripts/compile_letterbox.py"
+@pytest.mark.parametrize("name", [NAME, sieve_kernel.NAME])
+def test_the_ptx_was_made_of_this_source_and_is_for_old_drivers_and_gpus(name):
+    lines = (FOLDER / f"{name}.ptx").read_text().splitlines()
+    digest = hashlib.sha256((FOLDER / f"{name}.cu").read_bytes()).hexdigest()
+    assert lines[0] == f"// {name}.cu {digest}", "run scripts/compile_kernels.py"
     assert {".version 6.0", ".target sm_53", ".address_size 64"} <= set(lines)
-    assert re.findall(r"^\.visible \.entry (\w+)\(", "\n".join(lines), re.MULTILINE) == [ENTRY]
+    assert re.findall(r"^\.visible \.entry (\w+)\(", "\n".join(lines), re.MULTILINE) == [name]
 
 
 @pytest.mark.parametrize("color_order", list(ColorOrder))

@@ -15,6 +15,7 @@ from jetson_detect.core.backends.base import (
     BackendDescription,
     BackendError,
     BackendOptions,
+    CandidateSieve,
     Preprocessing,
     TensorInfo,
 )
@@ -23,6 +24,10 @@ from jetson_detect.core.backends.tensorrt.binding import Binding
 from jetson_detect.core.backends.tensorrt.frame_slot import FrameSlot
 from jetson_detect.core.backends.tensorrt.gpu import in_megabytes
 from jetson_detect.core.backends.tensorrt.output_allocator import GrowingOutputs
+from jetson_detect.core.backends.tensorrt.output_sieve import OutputSieve
+from jetson_detect.core.backends.tensorrt.output_sieve import (
+    reason_for_cpu as reason_for_sieving_on_cpu,
+)
 from jetson_detect.core.backends.tensorrt.picture_input import PictureInput
 from jetson_detect.core.backends.tensorrt.picture_preprocessor import (
     PicturePreparation,
@@ -47,6 +52,8 @@ from jetson_detect.core.tensorrt_library.driver import CudaDriverError
 
 if TYPE_CHECKING:
     import tensorrt as trt
+
+    from jetson_detect.core.heads.sieve import Sieve
 
 
 _logger = logging.getLogger(__name__)
@@ -94,6 +101,7 @@ class TensorrtBackend(Closing):
         self._next = 0
         """The slot of the next inference."""
         self._started: deque[FrameSlot] = deque()
+        self._sieve: OutputSieve | None = None
         self._inferred: FrameSlot | None = None
         """The slot of the last inference."""
         self._bound: FrameSlot | None = None
@@ -157,10 +165,7 @@ class TensorrtBackend(Closing):
                     self._record_inference(slot)
                 except CudaDriverError as error:
                     reason = str(error)
-        where = "GPU" if reason is None else f"CPU ({reason})"
-        self._description = replace(
-            self._description, details={**self._description.details, "preprocessing": where}
-        )
+        self._tell_where("preprocessing", reason)
         if reason is None:
             return PicturePreparation(self._session, spec, tensor, info, self._idle_slot)
         if self._options.preprocessing is Preprocessing.GPU:
@@ -169,6 +174,33 @@ class TensorrtBackend(Closing):
                 f"({reason}): set it to auto"
             )
         return None
+
+    def sieve(self, sieve: Sieve) -> CandidateSieve | None:
+        """Return what hands candidates over, or None.
+
+        See :meth:`jetson_detect.core.backends.base.SievingBackend.sieve`.
+        """
+        slot = self._idle_slot()
+        if self._sieve is not None:
+            self._sieve.give_up()
+            self._sieve = None
+        known = {} if self._largest is None else slot.outputs
+        known = {name: each for name, each in known.items() if each not in self._growing}
+        reason = reason_for_sieving_on_cpu(self._options.postprocessing, sieve, known)
+        if reason is None:
+            with self._session.in_context("candidates cannot be told apart on the GPU"):
+                try:
+                    _ = self._session.sieve
+                    made = OutputSieve(self._session, sieve, self._copy_all)
+                    for each in self._slots:
+                        self._record_inference(each)
+                        made.prepare(each, record=each.inference is not None)
+                    self._sieve = made
+                except self._recording_errors as error:
+                    slot.lane.settle()
+                    reason = str(error)
+        self._tell_where("postprocessing", reason)
+        return self._sieve if reason is None else None
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Infer; see :meth:`jetson_detect.core.backends.base.Backend.run`.
@@ -185,6 +217,8 @@ class TensorrtBackend(Closing):
         with self._session.in_context("inference failed"):
             self._queue(slot, inputs, alone=True)
             slot.wait()
+        if self._sieve is not None:
+            self._sieve.finish(slot)
         return slot.results
 
     def start(self, inputs: Mapping[str, NDArray[Any]]) -> None:
@@ -194,7 +228,8 @@ class TensorrtBackend(Closing):
         with self._session.in_context("inference failed"):
             if self._depth > len(self._slots):
                 self._add_slot()
-            self._queue(slot, inputs, alone=self._depth == 1)
+            sieve = self._sieve if self._sieve is not None and self._sieve.is_due() else None
+            self._queue(slot, inputs, alone=self._depth == 1, sieve=sieve)
         self._started.append(slot)
         self._next = (self._next + 1) % self._depth
 
@@ -211,6 +246,8 @@ class TensorrtBackend(Closing):
         slot = self._started.popleft()
         with self._session.in_context("inference failed"):
             slot.wait()
+        if self._sieve is not None:
+            self._sieve.finish(slot)
         return slot.results
 
     def close(self) -> None:
@@ -340,6 +377,20 @@ class TensorrtBackend(Closing):
         self._slots.append(slot)
         for each in self._slots:
             self._record_inference(each)
+        if self._sieve is not None:
+            self._prepare_sieve(slot)
+
+    def _prepare_sieve(self, slot: FrameSlot) -> None:
+        """Let candidates of a new slot be told apart too; without memory those of none are."""
+        assert self._sieve is not None
+        try:
+            self._sieve.prepare(slot, record=slot.inference is not None)
+        except self._recording_errors as error:
+            slot.lane.settle()
+            self._sieve.give_up()
+            self._sieve = None
+            self._tell_where("postprocessing", str(error))
+            _logger.warning("%s: all outputs are copied: %s", self._file.path, str(error))
 
     def _fit(self, slot: FrameSlot, shapes: dict[str, Shape]) -> None:
         """Set the inputs' shapes, and the memory of all of a slot's tensors."""
@@ -417,7 +468,14 @@ class TensorrtBackend(Closing):
             )
         return profile
 
-    def _queue(self, slot: FrameSlot, inputs: Mapping[str, NDArray[Any]], *, alone: bool) -> None:
+    def _queue(
+        self,
+        slot: FrameSlot,
+        inputs: Mapping[str, NDArray[Any]],
+        *,
+        alone: bool,
+        sieve: OutputSieve | None = None,
+    ) -> None:
         """Queue all of one inference; pictures that were staged are used up.
 
         Where it is not alone, copies are not part of the recording: the other slot's inference may
@@ -436,10 +494,11 @@ class TensorrtBackend(Closing):
             if name not in pictures:
                 binding.fill(inputs[name])
         try:
-            if slot.whole is not None and alone and not pictures:
+            if slot.whole is not None and alone and not pictures and sieve is None:
+                slot.sifted = None
                 slot.whole.launch()
             else:
-                self._enqueue(slot, pictures)
+                self._enqueue(slot, pictures, sieve)
             slot.lane.end()
         except BaseException:
             slot.lane.settle()  # its memory must be free for the next frame
@@ -449,7 +508,12 @@ class TensorrtBackend(Closing):
         """Return the shape of the input that is made of pictures, perhaps of a few more."""
         return (max(len(pictures), self._sizes.least), *pictures[0].shape[1:])
 
-    def _enqueue(self, slot: FrameSlot, pictures: Mapping[str, Sequence[PictureInput]]) -> None:
+    def _enqueue(
+        self,
+        slot: FrameSlot,
+        pictures: Mapping[str, Sequence[PictureInput]],
+        sieve: OutputSieve | None = None,
+    ) -> None:
         """Queue copies, preprocessing and inference."""
         for name, of_input in pictures.items():
             binding = slot.inputs[name]
@@ -468,7 +532,21 @@ class TensorrtBackend(Closing):
         if len(self._slots) > 1:
             slot.lane.end_inference()
             self._inferred = slot
-        slot.copy_out()
+        if sieve is None:
+            slot.copy_out()
+        else:
+            sieve.queue(slot, self._batch_of(slot))
+
+    def _batch_of(self, slot: FrameSlot) -> int:
+        """Return how many pictures the inference has that is being queued."""
+        return next(len(binding.stored) for binding in slot.inputs.values())
+
+    def _copy_all(self, slot: FrameSlot) -> None:
+        """Copy the outputs of a slot's last inference, and wait for them."""
+        with self._session.in_context("outputs cannot be read"):
+            slot.copy_out()
+            slot.lane.end()
+            slot.wait()
 
     def _execute(self, slot: FrameSlot) -> None:
         """Queue the inference itself, for the slot that is bound."""
@@ -502,6 +580,12 @@ class TensorrtBackend(Closing):
             f"{self._file.path}: {problem} ({reason}); build the plan again on this machine if it "
             "keeps failing"
         )
+
+    def _tell_where(self, step: str, reason: str | None) -> None:
+        """Let the description say where a step is done: on the GPU, or why not."""
+        where = "GPU" if reason is None else f"CPU ({reason})"
+        details = {**self._description.details, step: where}
+        self._description = replace(self._description, details=details)
 
     def _describe(self, slot: FrameSlot, graph: str) -> BackendDescription:
         session, gpu, sizes = self._session, self._session.gpu, self._sizes

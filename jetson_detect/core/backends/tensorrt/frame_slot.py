@@ -35,6 +35,9 @@ class FrameSlot:
         """The inference alone."""
         self.staged: dict[str, list[PictureInput]] = {}
         """What has the pictures for the next inference, by the input's name."""
+        self.sifted: tuple[float, int] | None = None
+        """What candidates had to reach in the last inference, and how many pictures it had; None
+        where all outputs were copied."""
         self.input_arrays: Mapping[str, NDArray[Any]] = {}
         """The page-locked arrays of inputs that callers may fill, of the largest batch."""
         self.shapes: Mapping[str, Shape] = {}
@@ -82,6 +85,7 @@ class FrameSlot:
 
     def copy_out(self) -> None:
         """Queue the copies of outputs from the GPU."""
+        self.sifted = None
         for binding in self.outputs.values():
             binding.memory.to_host(binding.stored, self.lane.stream)
 

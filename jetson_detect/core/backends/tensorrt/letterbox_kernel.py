@@ -1,33 +1,22 @@
-"""The CUDA kernel that makes a network's input of raw camera bytes.
-
-``letterbox.cu`` is its source and ``letterbox.ptx`` what ``scripts/compile_letterbox.py`` made of
-it: assembly for no GPU in particular, which the driver translates for the one that it finds.  It
-does so once for each GPU and driver and keeps the result by itself, in ``~/.nv/ComputeCache`` (or
-``CUDA_CACHE_PATH``), so neither nvcc nor any other part of the CUDA toolkit is needed.
-"""
+"""The CUDA kernel that makes a network's input of raw camera bytes: ``letterbox.cu``."""
 
 from __future__ import annotations
 
 import ctypes
-import logging
 from enum import IntEnum
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
 from jetson_detect.core.backends.base import TensorInfo
 from jetson_detect.core.backends.tensorrt.dtypes import Storage
+from jetson_detect.core.backends.tensorrt.kernel import Kernel
 from jetson_detect.core.backends.tensorrt.source_format import PictureLayout
 from jetson_detect.core.geometry import ImageTransform
 from jetson_detect.core.model import ColorOrder, InputSpec, Layout
-from jetson_detect.core.tensorrt_library.driver import CudaDriver, CudaDriverError
+from jetson_detect.core.tensorrt_library.driver import CudaDriver
 
-_logger = logging.getLogger(__name__)
-
-SOURCE = Path(__file__).with_name("letterbox.cu")
-PTX = Path(__file__).with_name("letterbox.ptx")
-ENTRY = "letterbox"
+NAME = "letterbox"
 
 _BLOCK = (32, 8)
 """Threads of a block in x and y: a warp writes neighbouring pixels of one row."""
@@ -121,67 +110,13 @@ class LetterboxTask(ctypes.Structure):
         self.content_height = transform.content_height
 
 
-class LetterboxKernel:
+class LetterboxKernel(Kernel):
     """The kernel on a GPU; all calls need its context to be current."""
 
     def __init__(self, driver: CudaDriver) -> None:
-        """Load it.
+        """Load it; see :class:`Kernel` for errors."""
+        super().__init__(driver, NAME)
 
-        Raises
-        ------
-        CudaDriverError
-            If the driver cannot translate it.
-
-        """
-        self._driver = driver
-        self._module, self._function = ctypes.c_void_p(), ctypes.c_void_p()
-        driver.call(
-            "cuModuleLoadData",
-            ctypes.byref(self._module),
-            ctypes.create_string_buffer(PTX.read_bytes()),
-        )
-        try:
-            driver.call(
-                "cuModuleGetFunction",
-                ctypes.byref(self._function),
-                self._module,
-                ctypes.c_char_p(ENTRY.encode()),
-            )
-        except CudaDriverError:
-            self.close()
-            raise
-
-    def launch(self, task: LetterboxTask, stream: ctypes.c_void_p) -> None:
-        """Queue the making of one tensor; ``task`` is read before this returns.
-
-        Raises
-        ------
-        CudaDriverError
-            If it cannot be queued.
-
-        """
-        columns, rows = _BLOCK
-        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(task))
-        self._driver.call(
-            "cuLaunchKernel",
-            self._function,
-            -(-task.width // columns),
-            -(-task.height // rows),
-            1,
-            columns,
-            rows,
-            1,
-            0,
-            stream,
-            arguments,
-            None,
-        )
-
-    def close(self) -> None:
-        """Give it back; may be called twice."""
-        module, self._module = self._module, ctypes.c_void_p()
-        if module.value:
-            try:
-                self._driver.call("cuModuleUnload", module)
-            except CudaDriverError as error:
-                _logger.warning("the letterbox kernel was not unloaded: %s", error)
+    def make(self, task: LetterboxTask, stream: ctypes.c_void_p) -> None:
+        """Queue the making of one tensor; see :meth:`Kernel.launch`."""
+        self.launch(task, (task.width, task.height), _BLOCK, stream)

@@ -155,7 +155,7 @@ class PictureInput:
                 lane.handle,
             )
         task.tensor = tensor.address + offset
-        self._session.letterbox.launch(task, lane.handle)
+        self._session.letterbox.make(task, lane.handle)
 
     def _readable(self, pixels: Pixels) -> Pixels:
         """Return the picture in an encoding that the kernel reads, if there is a way."""

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jetson_detect.core.backends.base import BackendError, TensorrtOptions
-from jetson_detect.core.backends.tensorrt.gpu import Gpu, in_megabytes
+from jetson_detect.core.backends.tensorrt.gpu import Gpu, MemoryMode, in_megabytes
 from jetson_detect.core.backends.tensorrt.lane import Lane
 from jetson_detect.core.backends.tensorrt.letterbox_kernel import LetterboxKernel
 from jetson_detect.core.backends.tensorrt.page_locks import PageLocks
 from jetson_detect.core.backends.tensorrt.plugins import load_plugins
+from jetson_detect.core.backends.tensorrt.sieve_kernel import SieveKernel
 from jetson_detect.core.backends.tensorrt.tensor_memory import TensorMemory
 from jetson_detect.core.tensorrt_library.access import TensorrtLibrary
 from jetson_detect.core.tensorrt_library.driver import CudaDriverError
@@ -53,6 +54,7 @@ class Session:
         self._lanes: list[Lane] = []
         self._memories: list[TensorMemory] = []
         self._letterbox: LetterboxKernel | None = None
+        self._sieve: SieveKernel | None = None
         self.page_locks = PageLocks(library.driver)
         """Memory of others that the GPU may read."""
         self._closed = False
@@ -107,9 +109,9 @@ class Session:
         if self._closed:
             raise BackendError(f"{self._path}: the tensorrt backend was closed")
 
-    def memory(self, name: str) -> TensorMemory:
-        """Return memory for a tensor, freed with the session."""
-        memory = TensorMemory(self.gpu, name)
+    def memory(self, name: str, mode: MemoryMode | None = None) -> TensorMemory:
+        """Return memory for a tensor, freed with the session; see :class:`TensorMemory`."""
+        memory = TensorMemory(self.gpu, name, mode)
         self._memories.append(memory)
         return memory
 
@@ -132,6 +134,20 @@ class Session:
         if self._letterbox is None:
             self._letterbox = LetterboxKernel(self.library.driver)
         return self._letterbox
+
+    @property
+    def sieve(self) -> SieveKernel:
+        """The kernel that tells candidates apart, loaded when it is first asked for.
+
+        Raises
+        ------
+        CudaDriverError
+            If the driver cannot translate it.
+
+        """
+        if self._sieve is None:
+            self._sieve = SieveKernel(self.library.driver)
+        return self._sieve
 
     def close(self) -> None:
         """Give everything back; may be called twice, and after the GPU has failed.
@@ -223,8 +239,9 @@ class Session:
             lane.settle()
         for lane in self._lanes:
             lane.close()
-        if self._letterbox is not None:
-            self._letterbox.close()
+        for kernel in (self._letterbox, self._sieve):
+            if kernel is not None:
+                kernel.close()
         self.page_locks.close()
         self.execution = None
         self.engine = None

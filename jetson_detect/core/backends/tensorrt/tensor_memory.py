@@ -17,9 +17,21 @@ _logger = logging.getLogger(__name__)
 class TensorMemory:
     """Grows when it has to and never shrinks; all calls need the GPU's context to be current."""
 
-    def __init__(self, gpu: Gpu, name: str) -> None:
-        """Hold nothing yet; ``name`` is the tensor's, for error messages."""
+    def __init__(self, gpu: Gpu, name: str, mode: MemoryMode | None = None) -> None:
+        """Hold nothing yet.
+
+        Parameters
+        ----------
+        gpu:
+            Whose memory it is.
+        name:
+            The tensor's, for error messages.
+        mode:
+            Whether the GPU has a side of its own; as suits the GPU without it.
+
+        """
         self._gpu = gpu
+        self._mode = gpu.memory_mode if mode is None else mode
         self._name = name
         self._host: Any = None
         self._device: Any = None
@@ -34,6 +46,11 @@ class TensorMemory:
         """Where the GPU finds it."""
         if self._device is not None:
             return int(self._device)
+        return self.mapped_address
+
+    @property
+    def mapped_address(self) -> int:
+        """Where the GPU finds the host's side."""
         return int(self._host.base.get_device_pointer())
 
     @property
@@ -57,13 +74,11 @@ class TensorMemory:
         self.free()
         cuda = self._gpu.cuda
         try:
-            if self._gpu.memory_mode is MemoryMode.ZERO_COPY:
-                self._host = cuda.pagelocked_empty(
-                    size, np.uint8, mem_flags=cuda.host_alloc_flags.DEVICEMAP
-                )
-            else:
+            if self._mode is MemoryMode.PINNED:
                 self._device = cuda.mem_alloc(size)
-                self._host = cuda.pagelocked_empty(size, np.uint8)
+            self._host = cuda.pagelocked_empty(
+                size, np.uint8, mem_flags=cuda.host_alloc_flags.DEVICEMAP
+            )
         except cuda.MemoryError as error:
             self.free()
             raise BackendError(

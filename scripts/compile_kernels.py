@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Compile the letterbox kernel: ``letterbox.cu`` to the ``letterbox.ptx`` beside it.
+"""Compile the CUDA kernels: each ``NAME.cu`` to the ``NAME.ptx`` beside it.
 
-Usage: compile_letterbox.py
+Usage: compile_kernels.py
 
 It needs NVIDIA's run-time compiler, which needs no GPU and no toolkit:
 ``pip install nvidia-cuda-nvrtc-cu11``.  The first line of the PTX holds the SHA-256 of the source
@@ -21,9 +21,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-SOURCE = (
-    Path(__file__).resolve().parent.parent / "jetson_detect/core/backends/tensorrt/letterbox.cu"
-)
+SOURCES = Path(__file__).resolve().parent.parent / "jetson_detect/core/backends/tensorrt"
 PACKAGE = "nvidia-cuda-nvrtc-cu11"
 ARCHITECTURE = "compute_53"
 PTX_VERSION = "6.0"
@@ -48,7 +46,7 @@ def compiler() -> Any:
     raise SystemExit(f"{PACKAGE} has no libnvrtc.so: install it again")
 
 
-def compiled(nvrtc: Any, source: bytes) -> str:
+def compiled(nvrtc: Any, source: Path) -> str:
     """Return the PTX of a source.
 
     Raises
@@ -59,7 +57,8 @@ def compiled(nvrtc: Any, source: bytes) -> str:
     """
     program = ctypes.c_void_p()
     options = (ctypes.c_char_p * 1)(f"--gpu-architecture={ARCHITECTURE}".encode())
-    nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, SOURCE.name.encode(), 0, None, None)
+    text, name = source.read_bytes(), source.name.encode()
+    nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, name, 0, None, None)
     if nvrtc.nvrtcCompileProgram(program, 1, options):
         raise SystemExit(_text(nvrtc, "ProgramLog", program))
     return _text(nvrtc, "PTX", program)
@@ -79,13 +78,26 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.parse_args()
-    source = SOURCE.read_bytes()
-    ptx = compiled(compiler(), source)
+    nvrtc = compiler()
+    for source in sorted(SOURCES.glob("*.cu")):
+        write(source, compiled(nvrtc, source))
+
+
+def write(source: Path, ptx: str) -> None:
+    """Write the PTX of a source, for old drivers.
+
+    Raises
+    ------
+    SystemExit
+        If it is not as PTX was.
+
+    """
     ptx, count = re.subn(r"^\.version \S+$", f".version {PTX_VERSION}", ptx, flags=re.MULTILINE)
     if count != 1:
         raise SystemExit(f"the PTX has {count} lines '.version', not 1: another NVRTC is needed")
-    target = SOURCE.with_suffix(".ptx")
-    target.write_text(f"// {SOURCE.name} {hashlib.sha256(source).hexdigest()}\n{ptx.strip()}\n")
+    target = source.with_suffix(".ptx")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    target.write_text(f"// {source.name} {digest}\n{ptx.strip()}\n")
     print(f"{target}: {target.stat().st_size} bytes")
 
 
