@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -74,10 +74,6 @@ def find_survivors(
         (M,), ascending: the only candidates of (N, C) that are looked at; all without it.
 
     """
-    if among is not None:
-        rows = None if objectness is None else objectness[among]
-        found = find_survivors(raw[among], selection, activation, background, rows)
-        return replace(found, where=(among[found.where[0]],))
     offset = 1 if background is Background.FIRST else 0
     classes = raw.shape[-1] - (background is not Background.NONE)
     columns: NDArray[np.intp] | None = None
@@ -89,13 +85,19 @@ def find_survivors(
         return Survivors(
             (nowhere,) * (raw.ndim - 1), np.zeros((0, 1), np.float32), np.zeros((0, 1), np.int32)
         )
-    seen = raw[..., offset : offset + classes] if columns is None else raw[..., columns + offset]
-    where = np.nonzero(_may_survive(raw, seen, selection, activation, background, objectness))
-    if activation is Activation.SOFTMAX:
-        scores = _softmax(raw[where])[:, offset : offset + classes]
-        scores = scores if columns is None else scores[:, columns]
+    where: tuple[NDArray[np.intp], ...]
+    if among is None:
+        of_classes = slice(offset, offset + classes) if columns is None else columns + offset
+        seen = raw[..., of_classes]
+        where = np.nonzero(_may_survive(raw, seen, selection, activation, background, objectness))
     else:
-        scores = _activate(seen[where], activation)
+        where = (among,)
+    rows = raw[where]
+    if activation is Activation.SOFTMAX:
+        rows = _softmax(rows)
+    scores = rows[:, offset : offset + classes] if columns is None else rows[:, columns + offset]
+    if activation is not Activation.SOFTMAX:
+        scores = _activate(scores, activation)
     if objectness is not None:
         scores = scores * _activate(objectness[where], activation)[:, None]
     ranked, class_ids = rank_hypotheses(scores, selection)
