@@ -160,10 +160,15 @@ class OutputSieve:
 
         """
         slot_sieve = _SlotSieve(self._session, self._sieve, slot)
-        self._slots[slot] = slot_sieve
+        pictures = len(slot_sieve.counts)
+        # The first launch may load code, which cannot be recorded.
+        slot_sieve.limit[0] = math.inf
+        slot_sieve.queue(pictures)
+        slot.lane.end()
+        slot.lane.wait()
         if record:
-            pictures = len(slot_sieve.counts)
             slot_sieve.graph = slot.lane.record(lambda: slot_sieve.queue(pictures))
+        self._slots[slot] = slot_sieve
 
     def queue(self, slot: FrameSlot, pictures: int) -> None:
         """Queue the look at a slot's outputs, after the inference that makes them.

@@ -8,6 +8,7 @@
 // that is how it is tested on machines without a GPU.
 
 enum ElementType { FLOAT32, FLOAT16 };
+enum { MOST_TABLES = 2 };
 
 // The same as sieve_kernel.py: SieveTable, field by field.
 struct SieveTable {
@@ -19,21 +20,24 @@ struct SieveTable {
 
 // The same as sieve_kernel.py: SieveTask, field by field.
 struct SieveTask {
-    SieveTable tables[2];  // the first has the scores
-    const float *limit;    // what one of the compared columns must reach
-    unsigned int *counts;  // of each picture: the candidates found, the numbers that are not finite
-    unsigned int *found;   // of each picture: the first so many candidates, in any order
+    SieveTable tables[MOST_TABLES];  // the first has the scores
+    const float *limit;              // what one of the compared columns must reach
+    unsigned int *counts;            // of each picture: the candidates found, the numbers that are not finite
+    unsigned int *found;             // of each picture: the first so many candidates, in any order
     int table_count, candidate_count, capacity;
     int first, compared, subtracted;  // columns of the scores; no column is subtracted below 0
 };
 
 #ifdef __CUDACC__
+#define UNROLL _Pragma("unroll")
 static __device__ float float_of(unsigned int bits) { return __uint_as_float(bits); }
 static __device__ float half_value(unsigned short bits) {
     float value;
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
     return value;
 }
+#else
+#define UNROLL
 #endif
 
 struct Number {
@@ -72,7 +76,10 @@ extern "C" __global__ void sieve(const SieveTask task) {
     unsigned int *counts = task.counts + 2 * picture;
     unsigned int odd = 0;
     int wanted = 0;
-    for (int number = 0; number < task.table_count; ++number) {
+    // Unrolled: a table that is chosen as the thread runs would first be copied out of the argument.
+    UNROLL
+    for (int number = 0; number < MOST_TABLES; ++number) {
+        if (number >= task.table_count) break;
         const SieveTable &table = task.tables[number];
         const long long row =
             picture * table.picture_step + candidate * table.candidate_step;
@@ -92,7 +99,9 @@ extern "C" __global__ void sieve(const SieveTask task) {
     const unsigned int place = atomicAdd(counts, 1u);
     if (place >= (unsigned int)task.capacity) return;
     task.found[(long long)picture * task.capacity + place] = candidate;
-    for (int number = 0; number < task.table_count; ++number) {
+    UNROLL
+    for (int number = 0; number < MOST_TABLES; ++number) {
+        if (number >= task.table_count) break;
         const SieveTable &table = task.tables[number];
         if (table.target)
             copy_row(table, picture * table.picture_step + candidate * table.candidate_step);
