@@ -245,6 +245,20 @@ def test_two_detectors_may_share_a_backend(machine, gpu, detector_on):
     assert gpu.machine.launches["sieve"] == 1 + FIRST + 2
 
 
+def test_a_detector_that_comes_after_small_batches_takes_large_ones(machine, gpu, detector_on):
+    pictures = [picture(seed) for seed in range(3)]
+    first = detector_on(**OPEN)
+    first.start_batch(pictures[:1])
+    first.finish_batch(SELECTION)
+    second = Detector(first.model, first._backend)
+    plain = detector_on(Postprocessing.CPU, **OPEN)
+    for _ in range(2):  # in one place and in the other
+        for each in (plain, second):
+            each.start_batch(pictures)
+        for wanted, found in zip(plain.finish_batch(SELECTION), second.finish_batch(SELECTION)):
+            assert same(found, wanted)
+
+
 def test_a_lower_threshold_than_at_the_start_reads_everything_once(machine, gpu, detector_on):
     lower = Selection(score_threshold=0.6, max_detections=1000, iou_threshold=1.0)
     plain, detector = detector_on(Postprocessing.CPU), detector_on()

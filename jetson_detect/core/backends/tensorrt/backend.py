@@ -184,7 +184,8 @@ class TensorrtBackend(Closing):
         if self._sieve is not None:
             self._sieve.give_up()
             self._sieve = None
-        known = {} if self._largest is None else slot.outputs
+        largest = self._largest
+        known = {} if largest is None else slot.outputs
         known = {name: each for name, each in known.items() if each not in self._growing}
         reason = reason_for_sieving_on_cpu(self._options.postprocessing, sieve, known)
         if reason is None:
@@ -193,6 +194,8 @@ class TensorrtBackend(Closing):
                     _ = self._session.sieve
                     made = OutputSieve(self._session, sieve, self._copy_all)
                     for each in self._slots:
+                        if largest is not None:
+                            self._fit(each, largest)  # fewer pictures may have been there last
                         self._record_inference(each)
                         made.prepare(each, record=each.inference is not None)
                     self._sieve = made
