@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TypeVar
@@ -31,32 +35,62 @@ that long behind a thread that computes.
 """
 
 
+_PATIENCE_S = 1.0
+"""How long a signal has to end the node before another one may do so."""
+_AGAIN_S = 0.01
+"""After which a signal is sent again whose exception Python has ignored."""
+
+
 class StartError(RuntimeError):
     """A node that cannot start; it has logged why."""
 
 
 class _StopSignals:
-    """SIGINT and SIGTERM raise KeyboardInterrupt in the main thread: the first of them, once.
+    """SIGINT and SIGTERM raise KeyboardInterrupt in the main thread: the first of them.
+
+    So does one that comes much later, as long as nothing was torn down: somebody may have caught
+    the first one's.  Where Python ignores exceptions, as in ``__del__``, it is raised again.
 
     rclpy's own answer to SIGTERM is not enough: it wakes the executor and then shuts the context
     down, and an executor that is back at waiting by then waits for ever.  rclpy calls this first.
     """
 
     def __init__(self) -> None:
-        self.is_stopping = False
+        self._is_stopping = False
         """Whether further signals are without effect."""
+        self._raised_at = -math.inf
+        self._on_unraisable = sys.unraisablehook
         self._on_sigterm = signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if not self.is_stopping:
-            self.is_stopping = True
-            raise KeyboardInterrupt
+        now = time.monotonic()
+        if self._is_stopping or now < self._raised_at + _PATIENCE_S:
+            return
+        self._raised_at = now
+        sys.unraisablehook = self._tell_unraisable
+        raise KeyboardInterrupt
+
+    def _tell_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Say nothing of what comes of the signal.
+
+        An object that was broken off in its ``__init__``, as rclpy's tasks are, misses attributes
+        in its ``__del__``.
+        """
+        if unraisable.exc_type is KeyboardInterrupt:
+            self._raised_at = -math.inf
+            again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+            again.daemon = True
+            again.start()
+            return
+        name = getattr(unraisable.object, "__name__", "")
+        if name != "__del__" or unraisable.exc_type is not AttributeError:
+            self._on_unraisable(unraisable)
 
     @contextlib.contextmanager
     def ignored(self) -> Iterator[None]:
         """Do what must not be broken off; SIGINT stays ignored, SIGTERM is as it was before."""
-        self.is_stopping = True
+        self._is_stopping = True
         # rclpy answers a signal in a thread of its own.  This waits for its end, so that it does
         # not touch what is destroyed meanwhile.
         uninstall_signal_handlers()
@@ -64,6 +98,7 @@ class _StopSignals:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         yield
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        sys.unraisablehook = self._on_unraisable
 
 
 def run_node(

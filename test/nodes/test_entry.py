@@ -79,3 +79,77 @@ def test_sigterm_ends_a_node_whose_executor_does_not_see_the_context_go(
         env=graph.environment, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+_HALF_MADE = """
+import os, signal
+from jetson_detect.nodes.entry import run_node
+
+class Half:
+    def __init__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+        self.whole = True
+
+    def __del__(self):
+        return self.whole
+
+def make():
+    Half()
+    print("went on")
+
+raise SystemExit(run_node(make, arguments=["program"]))
+"""
+_LOST = """
+import os, signal, time
+from rclpy.node import Node
+from jetson_detect.nodes.entry import run_node
+
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):
+            pass
+
+def start(node):
+    Swallows()
+    time.sleep(5)
+    print("went on")
+
+raise SystemExit(run_node(lambda: Node("one"), start, ["program"]))
+"""
+_CAUGHT = """
+import os, signal, time
+from rclpy.node import Node
+from jetson_detect.nodes.entry import run_node
+
+def start(node):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    except BaseException:
+        pass
+    os.kill(os.getpid(), signal.SIGINT)  # a launch and its terminal both send one
+    time.sleep(1.1)
+    print("again", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+    print("went on")
+
+raise SystemExit(run_node(lambda: Node("one"), start, ["program"]))
+"""
+
+
+@pytest.mark.dds
+@pytest.mark.parametrize(
+    ("program", "output"),
+    [(_HALF_MADE, ""), (_LOST, ""), (_CAUGHT, "again\n")],
+    ids=["broken off in __init__", "lost in __del__", "caught by somebody"],
+)
+def test_a_signal_ends_a_node_wherever_it_comes(graph: Any, program: str, output: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=graph.environment, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, output, "")
