@@ -1,22 +1,29 @@
-"""The demo model in the formats that only TensorFlow writes, each made once, when asked for."""
+"""Heads for outputs that are made up, and the demo model in the formats that TensorFlow writes."""
 
 from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 
+from jetson_detect.core.backends.base import TensorInfo
+from jetson_detect.core.heads import Head, make_head
+from jetson_detect.core.model import load_model
 from jetson_detect.share import find_model
 
 _ROOT = Path(__file__).resolve().parents[2]
+HeadFactory = Callable[..., Head]
 
 
 class DemoExports:
-    """Files of the demo model; TensorFlow takes a second and more for most of them."""
+    """Files of the demo model, each made once, when asked for: most take a second and more."""
 
     def __init__(self, tf: Any, training: Any, folder: Path) -> None:
         self._tf, self._training, self._folder = tf, training, folder
@@ -76,3 +83,38 @@ def demo_exports(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> DemoExpor
         patch.syspath_prepend(str(_ROOT))  # training/ is not installed with the package
         from training import export
     return DemoExports(tf, export, tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture
+def head_for(tmp_path: Path) -> HeadFactory:
+    """Make ``head_for(type, shapes by part, labels=, size=, layout=, **options)``.
+
+    Each output is called like its part; the model has as many labels as are asked for.
+    """
+
+    def make(
+        kind: str,
+        shapes: Mapping[str, Sequence[int | None]],
+        labels: int = 3,
+        size: tuple[int, int] = (640, 480),
+        layout: str = "NCHW",
+        **options: Any,
+    ) -> Head:
+        width, height = size
+        document = {
+            "name": "made up",
+            "license": "Apache-2.0",
+            "files": [{"format": "onnx", "path": "net.onnx"}],
+            "input": {"width": width, "height": height, "layout": layout, "color_order": "RGB"},
+            "head": {"type": kind, "outputs": {part: part for part in shapes}, **options},
+            "labels": [f"class {index}" for index in range(labels)],
+        }
+        (tmp_path / "net.onnx").write_bytes(b"")
+        (tmp_path / "model.yaml").write_text(yaml.safe_dump(document))
+        outputs = {
+            part: TensorInfo(part, tuple(shape), np.dtype(np.float32))
+            for part, shape in shapes.items()
+        }
+        return make_head(load_model(tmp_path), outputs)
+
+    return make

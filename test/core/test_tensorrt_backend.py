@@ -84,13 +84,6 @@ def zeros() -> dict[str, np.ndarray]:
     return {"x": np.zeros((2, 3), np.float32)}
 
 
-@pytest.fixture(params=[False, True], ids=["discrete", "integrated"])
-def machine(request: pytest.FixtureRequest, gpu):
-    """The GPU with its own memory, and the one that shares the CPU's."""
-    gpu.machine.integrated = request.param
-    return gpu.machine
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("integrated", [False, True])
 @pytest.mark.parametrize("cuda_graph", [False, True])

@@ -52,12 +52,6 @@ def all_of(value: float) -> dict[str, np.ndarray]:
     return {"x": np.full(SHAPE, value, np.float32)}
 
 
-@pytest.fixture(params=[False, True], ids=["discrete", "integrated"])
-def machine(request: pytest.FixtureRequest, gpu):
-    gpu.machine.integrated = request.param
-    return gpu.machine
-
-
 @pytest.mark.parametrize("cuda_graph", [False, True])
 def test_results_come_in_the_order_of_the_starts_and_stay_until_the_next_but_one(
     machine, gpu, cuda_graph

@@ -88,7 +88,6 @@ def benchmark_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--postprocessing",
         choices=("auto", "cpu"),
-        default="cpu",
         help="tensorrt.postprocessing of the pipeline: auto leaves candidates aside on the GPU",
     )
     start = add(START, "from the start of a process to its first answer, beside an empty node")

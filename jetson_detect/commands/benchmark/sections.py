@@ -226,7 +226,7 @@ def _with_options(task: ModelTask, options: argparse.Namespace) -> ModelTask:
         cameras=options.cameras,
         rates=options.rates,
         spin=options.spin,
-        postprocessing=Postprocessing(options.postprocessing),
+        postprocessing=Postprocessing(options.postprocessing or task.postprocessing),
     )
 
 

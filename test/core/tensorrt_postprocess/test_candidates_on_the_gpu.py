@@ -87,12 +87,6 @@ def _compiler(sieve_kernel) -> None:
     """Skip where there is none: the simulated GPU runs the kernel compiled for the CPU."""
 
 
-@pytest.fixture(params=[False, True], ids=["discrete", "integrated"])
-def machine(request: pytest.FixtureRequest, gpu):
-    gpu.machine.integrated = request.param
-    return gpu.machine
-
-
 @pytest.fixture
 def detector_on(gpu, tmp_path: Path) -> Iterator[Callable[..., Detector]]:
     """Make ``detector_on(postprocessing, parts, kind, batch=, profiles=, **options)``."""

@@ -10,20 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from jetson_detect.core.backends.base import TensorInfo
 from jetson_detect.core.backends.tensorrt.sieve_kernel import (
     ELEMENT_TYPES,
     SieveTable,
     SieveTask,
 )
-from jetson_detect.core.heads import Head, make_head
+from jetson_detect.core.heads import Head
 from jetson_detect.core.heads.base import SievedHead
 from jetson_detect.core.heads.sieve import Sieve
-from jetson_detect.core.model import load_model
 from jetson_detect.core.selection import Selection
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fakes" / "fixtures"))
@@ -190,37 +187,16 @@ SELECTIONS = {
 }
 
 
-def head_of(
-    folder: Path,
-    kind: str,
-    outputs: Mapping[str, TensorInfo],
-    labels: list[str],
-    options: Mapping[str, Any],
-) -> Head:
-    """Make a head for an input of 320 by 320."""
-    (folder / "net.onnx").write_bytes(b"")
-    document = {
-        "name": "made up",
-        "license": "Apache-2.0",
-        "files": [{"format": "onnx", "path": "net.onnx"}],
-        "input": {"width": 320, "height": 320, "layout": "NCHW", "color_order": "RGB"},
-        "head": {"type": kind, "outputs": {part: part for part in outputs}, **options},
-        "labels": labels,
-    }
-    (folder / "model.yaml").write_text(yaml.safe_dump(document))
-    return make_head(load_model(folder), outputs)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("selection", SELECTIONS.values(), ids=SELECTIONS)
 @pytest.mark.parametrize("make", HEADS.values(), ids=HEADS)
 def test_a_head_finds_the_same_among_those_that_passed(
-    sieve_kernel, tmp_path, make, selection, dtype
+    sieve_kernel, head_for, make, selection, dtype
 ):
     kind, outputs, options = make(np.random.default_rng(7))
     outputs = {part: np.ascontiguousarray(array, dtype) for part, array in outputs.items()}
-    infos = {part: TensorInfo(part, a.shape, a.dtype) for part, a in outputs.items()}
-    head = head_of(tmp_path, kind, infos, list("abcde"), options)
+    shapes = {part: array.shape for part, array in outputs.items()}
+    head = head_for(kind, shapes, labels=5, size=(320, 320), **options)
     assert isinstance(head, SievedHead)
     assert head.sieve is not None
     run = Run(sieve_kernel, head.sieve, outputs, head.sieve.limit(selection), room=20000)
@@ -236,11 +212,9 @@ def test_a_head_finds_the_same_among_those_that_passed(
         np.testing.assert_array_equal(wanted, found)
 
 
-def test_heads_whose_candidates_no_row_tells_have_no_sieve(tmp_path):
+def test_heads_whose_candidates_no_row_tells_have_no_sieve(head_for):
     def head(kind: str, shapes: dict[str, tuple[int | None, ...]], **options: Any) -> Head:
-        number = np.dtype(np.float32)
-        infos = {part: TensorInfo(part, shape, number) for part, shape in shapes.items()}
-        return head_of(tmp_path, kind, infos, ["a", "b"], options)
+        return head_for(kind, shapes, labels=2, size=(320, 320), **options)
 
     ssd_shapes = {"boxes": (1, 100, 4), "scores": (1, 100, 2)}
     assert head("ssd", ssd_shapes, decoded=True).sieve is not None

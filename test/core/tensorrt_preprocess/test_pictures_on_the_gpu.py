@@ -104,12 +104,6 @@ def _compiler(kernel) -> None:
     """Skip where there is none: the simulated GPU runs the kernel compiled for the CPU."""
 
 
-@pytest.fixture(params=[False, True], ids=["discrete", "integrated"])
-def machine(request: pytest.FixtureRequest, gpu):
-    gpu.machine.integrated = request.param
-    return gpu.machine
-
-
 @pytest.mark.parametrize("cuda_graph", [False, True])
 def test_a_picture_becomes_the_tensor_that_the_cpu_would_make(machine, gpu, cuda_graph):
     with load(gpu.plan(doubling()), cuda_graph=cuda_graph) as backend:

@@ -191,11 +191,10 @@ class TensorrtBackend(Closing):
         if reason is None:
             with self._session.in_context("candidates cannot be told apart on the GPU"):
                 try:
-                    _ = self._session.sieve
                     made = OutputSieve(self._session, sieve, self._copy_all)
+                    assert largest is not None
                     for each in self._slots:
-                        if largest is not None:
-                            self._fit(each, largest)  # fewer pictures may have been there last
+                        self._fit(each, largest)  # fewer pictures may have been there last
                         self._record_inference(each)
                         made.prepare(each, record=each.inference is not None)
                     self._sieve = made
@@ -231,8 +230,8 @@ class TensorrtBackend(Closing):
         with self._session.in_context("inference failed"):
             if self._depth > len(self._slots):
                 self._add_slot()
-            sieve = self._sieve if self._sieve is not None and self._sieve.is_due() else None
-            self._queue(slot, inputs, alone=self._depth == 1, sieve=sieve)
+            limit = None if self._sieve is None else self._sieve.next_limit()
+            self._queue(slot, inputs, alone=self._depth == 1, limit=limit)
         self._started.append(slot)
         self._next = (self._next + 1) % self._depth
 
@@ -477,16 +476,18 @@ class TensorrtBackend(Closing):
         inputs: Mapping[str, NDArray[Any]],
         *,
         alone: bool,
-        sieve: OutputSieve | None = None,
+        limit: float | None = None,
     ) -> None:
         """Queue all of one inference; pictures that were staged are used up.
 
         Where it is not alone, copies are not part of the recording: the other slot's inference may
-        begin as soon as this one's has ended.
+        begin as soon as this one's has ended.  With a limit only candidates that reach it are
+        handed over.
         """
         self._mark = self._library.errors.mark()
         pictures = {name: made for name, made in slot.staged.items() if name not in inputs}
         slot.staged.clear()
+        slot.sifted = None
         shapes = {
             name: self._shape_of(pictures[name]) if name in pictures else inputs[name].shape
             for name in self._input_infos
@@ -497,11 +498,10 @@ class TensorrtBackend(Closing):
             if name not in pictures:
                 binding.fill(inputs[name])
         try:
-            if slot.whole is not None and alone and not pictures and sieve is None:
-                slot.sifted = None
+            if slot.whole is not None and alone and not pictures and limit is None:
                 slot.whole.launch()
             else:
-                self._enqueue(slot, pictures, sieve)
+                self._enqueue(slot, pictures, limit)
             slot.lane.end()
         except BaseException:
             slot.lane.settle()  # its memory must be free for the next frame
@@ -515,7 +515,7 @@ class TensorrtBackend(Closing):
         self,
         slot: FrameSlot,
         pictures: Mapping[str, Sequence[PictureInput]],
-        sieve: OutputSieve | None = None,
+        limit: float | None = None,
     ) -> None:
         """Queue copies, preprocessing and inference."""
         for name, of_input in pictures.items():
@@ -535,17 +535,15 @@ class TensorrtBackend(Closing):
         if len(self._slots) > 1:
             slot.lane.end_inference()
             self._inferred = slot
-        if sieve is None:
+        if self._sieve is None or limit is None:
             slot.copy_out()
         else:
-            sieve.queue(slot, self._batch_of(slot))
-
-    def _batch_of(self, slot: FrameSlot) -> int:
-        """Return how many pictures the inference has that is being queued."""
-        return next(len(binding.stored) for binding in slot.inputs.values())
+            pictures_there = next(len(binding.stored) for binding in slot.inputs.values())
+            self._sieve.queue(slot, pictures_there, limit)
 
     def _copy_all(self, slot: FrameSlot) -> None:
         """Copy the outputs of a slot's last inference, and wait for them."""
+        slot.sifted = None
         with self._session.in_context("outputs cannot be read"):
             slot.copy_out()
             slot.lane.end()

@@ -85,7 +85,6 @@ class FrameSlot:
 
     def copy_out(self) -> None:
         """Queue the copies of outputs from the GPU."""
-        self.sifted = None
         for binding in self.outputs.values():
             binding.memory.to_host(binding.stored, self.lane.stream)
 

@@ -103,8 +103,6 @@ class OutputSieve:
         self._copy_all = copy_all
         self._limit = -math.inf
         """Of the next inference; it holds for that one only."""
-        self._used = -math.inf
-        """Of the inference that is being queued."""
         self._rest = 0
         self._slots: dict[FrameSlot, _SlotSieve] = {}
         self._finished: FrameSlot | None = None
@@ -142,13 +140,13 @@ class OutputSieve:
         """Know nothing of any inference from now on: all outputs are copied."""
         self._finished = None
 
-    def is_due(self) -> bool:
-        """Whether the inference that is begun now is to be sifted; asked once for each."""
-        self._used, self._limit = self._limit, -math.inf
+    def next_limit(self) -> float | None:
+        """Return the limit of the inference that is begun now; None where all is to be copied."""
+        limit, self._limit = self._limit, -math.inf
         if self._rest:
             self._rest -= 1
-            return False
-        return self._used > -math.inf
+            return None
+        return limit if limit > -math.inf else None
 
     def prepare(self, slot: FrameSlot, *, record: bool) -> None:
         """Take memory for a slot whose shapes are known, and record what is queued in it.
@@ -170,7 +168,7 @@ class OutputSieve:
             slot_sieve.graph = slot.lane.record(lambda: slot_sieve.queue(pictures))
         self._slots[slot] = slot_sieve
 
-    def queue(self, slot: FrameSlot, pictures: int) -> None:
+    def queue(self, slot: FrameSlot, pictures: int, limit: float) -> None:
         """Queue the look at a slot's outputs, after the inference that makes them.
 
         Raises
@@ -180,8 +178,8 @@ class OutputSieve:
 
         """
         slot_sieve = self._slots[slot]
-        slot_sieve.limit[0] = self._used
-        slot.sifted = (self._used, pictures)
+        slot_sieve.limit[0] = limit
+        slot.sifted = (limit, pictures)
         if slot_sieve.graph is not None:
             slot_sieve.graph.launch()
         else:
