@@ -123,7 +123,8 @@ class Watch:
         self.console = Console(quiet=options.quiet, highlight=False)
         self._ros_arguments = list(ros_arguments)
         self._stack = contextlib.ExitStack()
-        self._ended_at: float | None = None
+        self._enough_since: float | None = None
+        """When as many answers were there as were asked for."""
         self._why_nothing = ""
 
     def __enter__(self) -> Watch:
@@ -202,7 +203,11 @@ class Watch:
             return True
         if not 0 < options.frames <= self.log.frames:
             return False
-        return self.log.uncompared == 0 or self.idle_s > _GRACE_S
+        now = time.monotonic()
+        if self._enough_since is None:
+            self._enough_since = now
+        # Not since the last answer: others go on coming, and the truth of the first may never.
+        return self.log.uncompared == 0 or now - self._enough_since > _GRACE_S
 
     def conclude(self) -> int:
         """Show the final table, write the report and tell what failed; returns the exit status.

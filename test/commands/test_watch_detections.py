@@ -69,13 +69,14 @@ class Source:
         self.labels = self.node.create_publisher(LabelInfo, "/camera/label_info", LATCHED)
         self.labels.publish(to_label_info(Header(), LABELS, 0.5))
         self.write = ImageWriter()
-        self.sent = 0
+        self.sent = self.first_truth = 0
 
     def send(self) -> None:
         header = Header(stamp=self.node.get_clock().now().to_msg())
         truth = objects_at(30)
         self.images.publish(self.write(np.zeros((80, 120, 3), np.uint8), header))
-        self.truths.publish(to_detection_array(truth, header, LABELS))
+        if self.sent >= self.first_truth:
+            self.truths.publish(to_detection_array(truth, header, LABELS))
         self.answers.publish(to_detection_array(self.found(self.sent), header, LABELS))
         self.sent += 1
 
@@ -144,6 +145,17 @@ def test_too_low_an_accuracy_fails_with_the_figures(graph: Any, tmp_path: Path) 
     assert process.wait() == 1
     assert f"watch_detections: {message}" in process.output
     assert json.loads(report.read_text())["problems"] == [message]
+
+
+@pytest.mark.dds
+def test_a_watch_of_so_many_frames_ends_though_the_truth_of_the_first_never_came(
+    graph: Any,
+) -> None:
+    source = Source(graph, found_all)
+    source.first_truth = 3
+    process = graph.start(WATCH, "--frames", 5, "--ground-truth", "/camera/ground_truth")
+    source.run_until(lambda: process.popen.poll() is not None)  # answers do not stop coming
+    assert process.wait() == 0
 
 
 @pytest.mark.dds
