@@ -304,7 +304,8 @@ def test_a_frame_that_was_begun_anew_is_not_late_for_the_time_before(bench, cloc
     running = bench(first, second, policy=STRICT)
 
     def fail_late(number: int) -> None:
-        clock.advance(1000.0)
+        if number == 1:  # the thread that is given up may still try the next
+            clock.advance(1000.0)
         raise BackendError("the GPU is gone")
 
     first.at_finish = fail_late
@@ -315,7 +316,8 @@ def test_a_frame_that_was_begun_anew_is_not_late_for_the_time_before(bench, cloc
 
 def test_a_late_frame_is_answered_and_those_behind_it_go_elsewhere_in_order(bench, clock):
     first = Script("first")
-    first.at_finish = lambda number: clock.advance(100.1)
+    # The thread that is given up may still try the next.
+    first.at_finish = lambda number: clock.advance(100.1 if number == 1 else 0.0)
     running = bench(first, Script("second"), policy=STRICT)
     running.submit(1, 2)
     assert running.answers(1) == [(1, "first")]
