@@ -365,7 +365,7 @@ class SievingBackend(Backend, Protocol):
     def sieve(self, sieve: Sieve) -> CandidateSieve | None:
         """Return what hands candidates over, in place of what an earlier call returned.
 
-        Afterwards ``description.details["postprocessing"]`` says where they are told apart, and if
+        For the same sieve it is the same.  Afterwards ``description.details["postprocessing"]`` says where they are told apart, and if
         that is the CPU, why.
 
         Parameters

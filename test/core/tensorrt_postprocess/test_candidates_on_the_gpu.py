@@ -43,6 +43,8 @@ FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 YOLO = {"predictions": (8, NUMBERS // 8)}
 """576 candidates: a box and four classes, by column."""
+OTHER = Sieve("predictions", 8, 4, 3)
+"""One that looks at three of the four."""
 SSD = {"boxes": (NUMBERS // 8, 4), "scores": (NUMBERS // 8, 4)}
 
 
@@ -235,8 +237,18 @@ def test_two_detectors_may_share_a_backend(machine, gpu, detector_on):
     for number, detections in enumerate(wanted):
         detector = (first, second)[number % 2]
         assert same(detector.detect(picture(number), SELECTION), detections)
-    # The second one took the backend's over, before there was a second slot.
-    assert gpu.machine.launches["sieve"] == 1 + FIRST + 2
+    assert gpu.machine.launches["sieve"] == FIRST + 4
+
+
+def test_of_two_ways_to_tell_candidates_the_last_is_in_force(machine, gpu, detector_on):
+    wanted = detector_on(Postprocessing.CPU).detect(picture(), SELECTION)
+    first = detector_on()
+    first._backend.sieve(OTHER)
+    assert same(first.detect(picture(), SELECTION), wanted)
+    assert gpu.machine.launches["sieve"] == 1 + FIRST  # the detection is not among them
+    second = Detector(first.model, first._backend)
+    assert same(second.detect(picture(), SELECTION), wanted)
+    assert gpu.machine.launches["sieve"] == 1 + FIRST + FIRST + 1
 
 
 def test_a_detector_that_comes_after_small_batches_takes_large_ones(machine, gpu, detector_on):
@@ -244,6 +256,7 @@ def test_a_detector_that_comes_after_small_batches_takes_large_ones(machine, gpu
     first = detector_on(**OPEN)
     first.start_batch(pictures[:1])
     first.finish_batch(SELECTION)
+    first._backend.sieve(OTHER)
     second = Detector(first.model, first._backend)
     plain = detector_on(Postprocessing.CPU, **OPEN)
     for _ in range(2):  # in one place and in the other

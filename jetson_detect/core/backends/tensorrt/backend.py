@@ -182,6 +182,8 @@ class TensorrtBackend(Closing):
         """
         slot = self._idle_slot()
         if self._sieve is not None:
+            if self._sieve.sieve == sieve:
+                return self._sieve
             self._sieve.give_up()
             self._sieve = None
         largest = self._largest

@@ -98,8 +98,9 @@ class OutputSieve:
             Brings the outputs of a slot's last inference to the host after all, and waits.
 
         """
+        self.sieve = sieve
+        """What tells candidates."""
         self._session = session
-        self._sieve = sieve
         self._copy_all = copy_all
         self._limit = -math.inf
         """Of the next inference; it holds for that one only."""
@@ -157,7 +158,7 @@ class OutputSieve:
             If memory is used up, or it cannot be recorded.
 
         """
-        slot_sieve = _SlotSieve(self._session, self._sieve, slot)
+        slot_sieve = _SlotSieve(self._session, self.sieve, slot)
         pictures = len(slot_sieve.counts)
         # The first launch may load code, which cannot be recorded.
         slot_sieve.limit[0] = math.inf
