@@ -90,7 +90,7 @@ class TensorrtOptions:
     dla_core: int = -1
     """The DLA core that runs a plan built for DLA; below 0 for none."""
     preprocessing: Preprocessing = Preprocessing.AUTO
-    postprocessing: Postprocessing = Postprocessing.CPU
+    postprocessing: Postprocessing = Postprocessing.AUTO
     """On the GPU it spares the CPU the copy of all outputs and a look at them."""
     spin: bool = False
     """Whether a thread that waits for the GPU keeps its CPU core busy.
@@ -365,8 +365,8 @@ class SievingBackend(Backend, Protocol):
     def sieve(self, sieve: Sieve) -> CandidateSieve | None:
         """Return what hands candidates over, in place of what an earlier call returned.
 
-        For the same sieve it is the same.  Afterwards ``description.details["postprocessing"]`` says where they are told apart, and if
-        that is the CPU, why.
+        For the same sieve it is the same.  Afterwards ``description.details["postprocessing"]``
+        says where they are told apart, and if that is the CPU, why.
 
         Parameters
         ----------
