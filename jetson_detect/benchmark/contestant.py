@@ -16,6 +16,8 @@ class Contestant(str, Enum):
     """Typed messages, a copy as of cv_bridge, vectorised NumPy."""
     OURS = "ours"
     """The detector node."""
+    INLINE = "inline"
+    """The detector node's steps on the thread that receives, without the node around them."""
     FLOOR = "floor"
     """Receives, resizes and publishes a constant: no node can do less."""
 

@@ -30,6 +30,7 @@ class NodeLevel:
         Contestant.TUTORIAL,
         Contestant.PLAIN,
         Contestant.OURS,
+        Contestant.INLINE,
         Contestant.FLOOR,
     )
     sizes: tuple[str, ...] = ("480p", "720p", "1080p")

@@ -13,6 +13,7 @@ from vision_msgs.msg import Detection2DArray
 
 from jetson_detect.benchmark.contestant import Contestant
 from jetson_detect.benchmark.drive import Drive
+from jetson_detect.benchmark.node_level import NodeLevel
 from jetson_detect.benchmark.nodes.task import NodeWork
 from jetson_detect.benchmark.running_node import RunningNode
 from jetson_detect.benchmark.session import Session
@@ -21,7 +22,7 @@ from jetson_detect.benchmark.workload import Workload
 from jetson_detect.commands.child_processes import ChildError
 
 SIZE = (320, 240)
-COMPARED = (Contestant.TUTORIAL, Contestant.PLAIN, Contestant.OURS, Contestant.FLOOR)
+COMPARED = NodeLevel.contestants
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def benchmark_parser() -> argparse.ArgumentParser:
 
     add(MESSAGE, "publish 1 to 300 detections: message objects beside ours")
     add(PREPROCESS, "pictures to tensors: as usual beside ours")
-    node = add(NODE, "whole nodes over DDS without inference: tutorial, plain, ours, floor")
+    node = add(NODE, "whole nodes over DDS without inference: tutorial, plain, ours, inline, floor")
     _add_sizes(node, ("480p", "720p", "1080p"))
     _add_rates(node)
     node.add_argument(
