@@ -58,4 +58,5 @@ class FloorNode(DirectNode):
 
 if __name__ == "__main__":
     keep_large_blocks()
+    cv2.setNumThreads(1)  # those of a pool cost more than they bring
     sys.exit(spin(FloorNode))
