@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,9 +133,6 @@ class Detector(Closing):
             replace(model, head=self._head_spec),
             {part: outputs[out] for part, out in self._parts.items()},
         )
-        self._sieved_head: SievedHead | None = None
-        """The head, if it need not see all candidates: told once, for each look at a protocol
-        takes Python 3.10 more than ten microseconds."""
         self._sieve, self._candidates = self._find_sieve(backend)
         self._limit = -math.inf
         if self._sieve is not None:
@@ -379,8 +376,8 @@ class Detector(Closing):
                 check(outputs[part])
             candidates = head.decode(outputs, selection)
         else:
-            assert self._sieved_head is not None
-            candidates = self._sieved_head.decode(outputs, selection, among)
+            # As _find_sieve() found; to ask again takes Python ten microseconds and more.
+            candidates = cast(SievedHead, head).decode(outputs, selection, among)
         select = keep_best if head.suppressed else suppress
         return _in_source(select(candidates, selection), transform)
 
@@ -425,7 +422,6 @@ class Detector(Closing):
         sieve = head.sieve
         if sieve is None or sieve.outputs != set(self._parts):
             return None, None
-        self._sieved_head = head
         return sieve, backend.sieve(sieve.renamed(self._parts))
 
     def _start(self) -> None:
